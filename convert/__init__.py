@@ -1,0 +1,1 @@
+"""Makes models smaller: passes, pruning, export targets, explain, report."""

@@ -1,0 +1,38 @@
+"""Every error this project raises on purpose, in one tree.
+
+`PocketgraphError` is what a caller catches; the command line prints its message and exits with code 2. A message says
+what was done, the value seen, what was expected, and where there is one, the fix.
+"""
+
+from __future__ import annotations
+
+
+class PocketgraphError(Exception):
+    """The base of all errors a user can cause or mend."""
+
+
+class FormatError(PocketgraphError):
+    """A file is not what its format asks for: truncated, damaged, hostile, or of another kind."""
+
+
+class UnsupportedError(PocketgraphError):
+    """A sound model that uses something this operation does not cover."""
+
+
+class GraphError(PocketgraphError):
+    """A graph breaks a rule that every pass relies on."""
+
+
+class ZooError(PocketgraphError):
+    """A model of the zoo is unknown, cannot be fetched, or fails its checksum."""
+
+
+class UsageError(PocketgraphError):
+    """An option or argument is out of its range, or two do not go together."""
+
+
+class MissingExtraError(PocketgraphError):
+    """An optional dependency is not installed; the message has the command that installs it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra {extra!r}: pip install 'pocketgraph[{extra}]'")

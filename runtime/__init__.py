@@ -1,0 +1,1 @@
+"""Runs models: delegates behind one small interface."""
