@@ -1,0 +1,56 @@
+"""The LiteRT delegate: .tflite through TensorFlow Lite's interpreter with XNNPACK."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pocketgraph.models.errors import FormatError, UnsupportedError
+from pocketgraph.runtime.delegate import Array, TensorSpec
+
+
+def _interpreter(content: bytes, threads: int) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tflite_runtime.interpreter import Interpreter
+    return Interpreter(model_content=content, num_threads=threads)
+
+
+class LiteRT:
+    """A .tflite file in LiteRT. The first signature's names are not used: tensors keep the names of the graph."""
+
+    def __init__(self, content: bytes, threads: int) -> None:
+        try:
+            self._interpreter = _interpreter(content, threads)
+            self._interpreter.allocate_tensors()
+        except ValueError as error:
+            raise FormatError(f"LiteRT refuses the model: {_first_line(error)}") from error
+        except RuntimeError as error:
+            raise UnsupportedError(f"LiteRT cannot prepare the model: {_first_line(error)}") from error
+        self._input_details = self._interpreter.get_input_details()
+        self._output_details = self._interpreter.get_output_details()
+        self.inputs = [_spec(detail) for detail in self._input_details]
+        self.outputs = [_spec(detail) for detail in self._output_details]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        for detail in self._input_details:
+            self._interpreter.set_tensor(detail["index"], inputs[detail["name"]])
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise UnsupportedError(f"LiteRT failed to run the model: {_first_line(error)}") from error
+        return {detail["name"]: self._interpreter.get_tensor(detail["index"]) for detail in self._output_details}
+
+    def close(self) -> None:
+        del self._interpreter
+
+
+def _spec(detail: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(detail["name"], tuple(int(size) for size in detail["shape"]), np.dtype(detail["dtype"]))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
