@@ -110,9 +110,11 @@ def _content(source: str | Path | bytes | Model) -> bytes | Model:
 
 def _as_format(content: bytes | Model, found: str, native: str) -> bytes:
     if isinstance(content, bytes):
-        read = read_tflite if found == "tflite" else read_onnx
+        if found == "tflite":
+            model = read_tflite(content)  # LiteRT trusts the offsets in a file: check them even where it reads it itself
+        elif native == "tflite":
+            model = read_onnx(content)
         if found == native:
-            read(content)  # the engines trust what they are given: check it first
             return content
-        content = read(content)
+        content = model
     return write_tflite(content) if native == "tflite" else write_onnx(content)

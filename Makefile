@@ -1,0 +1,48 @@
+# Two commands matter: `make demo` and `make test`. Each sets up everything it needs in .venv/.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := models runtime convert graphs demos tests __init__.py __main__.py
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint types browser clean
+
+demo: .venv/.demo
+	$(BIN)/pocketgraph demo selfie-blur -o out/demo
+
+test: .venv/.dev browser
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: .venv/.dev types
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+# The folders of the checkout, laid out as the installed package is, for the type checker.
+types:
+	rm -rf build/types && mkdir -p build/types/pocketgraph
+	for name in models runtime convert graphs demos __init__.py __main__.py; do \
+		ln -s "../../../$$name" "build/types/pocketgraph/$$name"; done
+
+# JavaScript packages for the browser tests; without npm those tests are skipped and say so.
+browser:
+	@if command -v npm >/dev/null; then cd tests/browser && npm ci --silent --no-audit --no-fund; \
+	else echo "npm is not installed: the browser tests will be skipped"; fi
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "pocketgraph needs Python 3.10 or newer, $(PYTHON) is older: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "the venv module is incomplete: sudo apt-get install python3-venv"; exit 2; }
+
+.venv/.demo: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[onnx]'
+	touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
+	touch $@ .venv/.demo
+
+clean:
+	rm -rf .venv build out tests/browser/node_modules
