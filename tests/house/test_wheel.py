@@ -1,0 +1,39 @@
+"""What a user installs: the built wheel has every room and works away from the checkout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True)
+    return next(folder.glob("pocketgraph-*.whl"))
+
+
+def test_the_wheel_has_every_source_file_and_nothing_else(wheel: Path) -> None:
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    rooms = ("models", "runtime", "convert", "graphs", "demos")
+    tracked = subprocess.run(["git", "ls-files", *rooms], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = {f"pocketgraph/{name}" for name in tracked.stdout.split("\n") if name}
+    assert packed == wanted | {"pocketgraph/__init__.py", "pocketgraph/__main__.py"}
+
+
+def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = "import pocketgraph.convert, pocketgraph.runtime as r; print(r.__file__)"
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "SKBUILD_EDITABLE_SKIP": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(str(tmp_path))
