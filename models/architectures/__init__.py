@@ -1,0 +1,1 @@
+"""Nets this project knows how to build: one file a family, as graphs with folded batch norm."""
