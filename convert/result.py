@@ -1,0 +1,136 @@
+"""What a conversion gives back: the account of files, layers, rewrites and settings that table, JSON and report show."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pocketgraph.convert.verify import Verification
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with weights: its size, the share of zeros in its weights (0..1), and its relative output error.
+
+    `error` is the squared error of the layer's output over its squared output on the calibration inputs, None where it
+    was not measured. `pruned` says whether pruning touched it.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    sparsity: float
+    error: float | None = None
+    pruned: bool = False
+
+
+@dataclass(frozen=True)
+class NodeVerdict:
+    """What the explain rules say about one node: does it run sparse, which rule stops it, what to change."""
+
+    name: str
+    kind: str
+    sparse: bool
+    rule: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """One written file. `dense_bytes` is the size of the same model written dense in f32 in the same format."""
+
+    path: str
+    target: str
+    dtype: str
+    bytes: int
+    dense_bytes: int
+    verification: Verification | None
+    note: str = ""
+    rewrites: list[str] = field(default_factory=list)
+    explain: list[NodeVerdict] = field(default_factory=list)
+    explain_summary: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Size over the dense f32 file's."""
+        return self.bytes / max(self.dense_bytes, 1)
+
+
+@dataclass(frozen=True)
+class ConvertResult:
+    """The whole account of one `convert`. `sparsity` is over the layers that were pruned, `overall` over all weights."""
+
+    source: str
+    source_bytes: int
+    task: str
+    parameters: int
+    sparsity: float
+    overall: float
+    outputs: list[Account]
+    layers: list[Layer]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    command: str
+    seconds: float
+    report: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The conversion in one sentence."""
+        smallest = min(self.outputs, key=lambda output: output.ratio)
+        size = f"{Path(smallest.path).name} is {_ratio_words(smallest.ratio)} the dense f32 file"
+        checked = [output.verification for output in self.outputs if output.verification is not None]
+        if not checked:
+            return f"{size}; no output was verified."
+        worst = min(checked, key=lambda v: ("poor", "fair", "good", "equal").index(v.grade))
+        words = {
+            "equal": "it answers as the dense model does",
+            "good": "it stays close to the dense model",
+            "fair": "it differs visibly from the dense model",
+            "poor": "it has drifted far from the dense model",
+        }[worst.grade]
+        on = f" on {worst.samples} {'random ' if worst.random_inputs else ''}input{'s' * (worst.samples != 1)}"
+        return f"{size}, and {words}: {worst.summary}{on}{'' if worst.random_inputs else ' it was not tuned on'}."
+
+    @property
+    def grade(self) -> str:
+        """The worst grade of the verified outputs, or "unverified"."""
+        grades = [output.verification.grade for output in self.outputs if output.verification is not None]
+        return min(grades, key=("poor", "fair", "good", "equal").index, default="unverified")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON types; numbers that are not finite become None."""
+        plain = _plain(dataclasses.asdict(self))
+        assert isinstance(plain, dict)
+        for account, output in zip(plain["outputs"], self.outputs, strict=True):
+            account["ratio"] = output.ratio
+        plain["verdict"] = self.verdict
+        plain["grade"] = self.grade
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _ratio_words(ratio: float) -> str:
+    return f"{ratio:.0%} of" if ratio < 0.995 else f"{ratio:.2f} times"
+
+
+def human_bytes(count: float) -> str:
+    """A size as people read it, in powers of 1000."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
