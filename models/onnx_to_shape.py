@@ -1,0 +1,221 @@
+"""Operators that only move elements (reshape, slice, concatenate, pad, gather) as ONNX nodes, in the layout at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pocketgraph.models.errors import FormatError, UnsupportedError
+from pocketgraph.models.graph import DType, Op, Tensor
+from pocketgraph.models.onnx_emit import Emitter
+from pocketgraph.models.onnx_layout import Layout, identity, place, reshape_through, without_axes
+from pocketgraph.models.onnx_to_math import normal_axes
+
+
+def reshape(emit: Emitter, op: Op) -> None:
+    """RESHAPE, SQUEEZE and EXPAND_DIMS: to the output's shape, with every element left in place if possible."""
+    x, out = op.input(0), op.outputs[0]
+    if x.size != out.size:
+        raise FormatError(f"{op.kind} {op.name!r} turns shape {list(x.shape)} into {list(out.shape)}")
+    for have in emit.layouts(x):
+        layout = reshape_through(x.shape, have, out.shape)
+        if layout is not None:
+            break
+    else:
+        have, layout = identity(len(x.shape)), identity(len(out.shape))
+    name = emit.get(x, have)
+    emit.finish(op, emit.reshape(name, place(out.shape, layout), op.name), layout)
+
+
+def transpose(emit: Emitter, op: Op) -> None:
+    """TRANSPOSE: nothing is computed, the layout takes it in."""
+    x = op.input(0)
+    order = normal_axes(op, emit.constant(op, 1).reshape(-1).tolist(), len(x.shape))
+    if len(order) != len(x.shape):
+        raise FormatError(f"TRANSPOSE {op.name!r} has the permutation {order} for a tensor of rank {len(x.shape)}")
+    layout = emit.layout(x)
+    emit.put(op.outputs[0], emit.get(x, layout), tuple(order.index(axis) for axis in layout))
+
+
+def concatenate(emit: Emitter, op: Op) -> None:
+    """CONCATENATION along an axis."""
+    tensors = [t for t in op.inputs if t is not None]
+    rank = len(op.outputs[0].shape)
+    (axis,) = normal_axes(op, [op.attrs.get("axis", 0)], rank)
+    layout = emit.best_layout(tensors) or identity(rank)
+    names = [emit.get(t, layout) for t in tensors]
+    emit.finish(op, emit.node("Concat", names, op.name, axis=layout.index(axis)), layout)
+
+
+def pad(emit: Emitter, op: Op) -> None:
+    """PAD, PADV2 and MIRROR_PAD."""
+    x = op.input(0)
+    amounts = emit.constant(op, 1).reshape(-1, 2).tolist()
+    if len(amounts) != len(x.shape):
+        raise FormatError(f"{op.kind} {op.name!r} pads {len(amounts)} axes of a tensor of rank {len(x.shape)}")
+    layout = emit.layout(x)
+    ends = emit.int64s([amounts[a][0] for a in layout] + [amounts[a][1] for a in layout], op.name)
+    operands, attrs = [emit.get(x, layout), ends], {}
+    if op.kind == "MIRROR_PAD":
+        if op.attrs.get("mode", "REFLECT") != "REFLECT":
+            raise UnsupportedError(f"MIRROR_PAD {op.name!r} repeats the border (SYMMETRIC), which ONNX cannot do")
+        attrs["mode"] = "reflect"
+    elif op.kind == "PADV2":
+        value = emit.get(op.input(2))
+        operands.append(value if op.input(2).shape == () else emit.reshape(value, [], op.name))
+    emit.finish(op, emit.node("Pad", operands, op.name, **attrs), layout)
+
+
+def strided_slice(emit: Emitter, op: Op) -> None:
+    """STRIDED_SLICE with its masks."""
+    x = op.input(0)
+    begin, end, strides = (emit.constant(op, index).reshape(-1).tolist() for index in (1, 2, 3))
+    masks = {
+        name: int(op.attrs.get(f"{name}_mask", 0)) for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+    }
+    if masks["ellipsis"] or masks["new_axis"]:
+        raise UnsupportedError(
+            f"STRIDED_SLICE {op.name!r} has an ellipsis or new-axis mask, which is not written to ONNX"
+        )
+    if not len(begin) == len(end) == len(strides) <= len(x.shape) or 0 in strides:
+        raise FormatError(
+            f"STRIDED_SLICE {op.name!r} has begin {begin}, end {end}, strides {strides} for {list(x.shape)}"
+        )
+    dropped = [axis for axis in range(len(begin)) if masks["shrink_axis"] >> axis & 1]
+    for axis, step in enumerate(strides):
+        size = x.shape[axis]
+        if axis in dropped:
+            begin[axis] %= size or 1
+            end[axis], strides[axis] = begin[axis] + 1, 1
+            continue
+        if masks["begin"] >> axis & 1:
+            begin[axis] = 0 if step > 0 else size - 1
+        if masks["end"] >> axis & 1:
+            end[axis] = size if step > 0 else -size - 1
+    layout = emit.layout(x)
+    name = _cut(emit, op, emit.get(x, layout), begin, end, strides, layout)
+    if dropped:
+        places = sorted(layout.index(axis) for axis in dropped)
+        name = emit.node("Squeeze", [name, emit.int64s(places, op.name)], f"{op.name}/squeezed")
+    emit.finish(op, name, without_axes(layout, dropped))
+
+
+def slice_(emit: Emitter, op: Op) -> None:
+    """SLICE: begin and size, where size -1 means to the end."""
+    x = op.input(0)
+    begin, sizes = (emit.constant(op, index).reshape(-1).tolist() for index in (1, 2))
+    if not len(begin) == len(sizes) == len(x.shape):
+        raise FormatError(f"SLICE {op.name!r} has begin {begin}, size {sizes} for {list(x.shape)}")
+    end = [b + s if s >= 0 else whole for b, s, whole in zip(begin, sizes, x.shape, strict=True)]
+    layout = emit.layout(x)
+    emit.finish(op, _cut(emit, op, emit.get(x, layout), begin, end, [1] * len(begin), layout), layout)
+
+
+def _cut(emit: Emitter, op: Op, name: str, begin: list[int], end: list[int], strides: list[int], layout: Layout) -> str:
+    bounds = (begin, end, [layout.index(axis) for axis in range(len(begin))], strides)
+    return emit.node("Slice", [name, *(emit.int64s(values, op.name) for values in bounds)], op.name)
+
+
+def split(emit: Emitter, op: Op) -> None:
+    """SPLIT (axis, input) and SPLIT_V (input, sizes, axis): the sizes are those of the outputs."""
+    x, axis_at = (op.input(1), 0) if op.kind == "SPLIT" else (op.input(0), 2)
+    (axis,) = normal_axes(op, emit.constant(op, axis_at).reshape(-1)[:1].tolist(), len(x.shape))
+    layout = emit.layout(x)
+    sizes = emit.int64s((out.shape[axis] for out in op.outputs), op.name)
+    hints = [out.name for out in op.outputs]
+    names = emit.nodes_out("Split", [emit.get(x, layout), sizes], hints, axis=layout.index(axis))
+    for out, name in zip(op.outputs, names, strict=True):
+        emit.put(out, name, layout)
+
+
+def pack(emit: Emitter, op: Op) -> None:
+    """PACK: tensors of one shape, stacked along a new axis."""
+    tensors = [t for t in op.inputs if t is not None]
+    rank = len(op.outputs[0].shape)
+    (axis,) = normal_axes(op, [op.attrs.get("axis", 0)], rank)
+    wide = [emit.node("Unsqueeze", [emit.get(t), emit.int64s([axis], op.name)], f"{op.name}/part") for t in tensors]
+    emit.finish(op, emit.node("Concat", wide, op.name, axis=axis), identity(rank))
+
+
+def unpack(emit: Emitter, op: Op) -> None:
+    """UNPACK: slices of size 1 along an axis, which is dropped."""
+    x = op.input(0)
+    (axis,) = normal_axes(op, [op.attrs.get("axis", 0)], len(x.shape))
+    layout = emit.layout(x)
+    position = layout.index(axis)
+    sizes = emit.int64s([1] * len(op.outputs), op.name)
+    hints = [f"{out.name}/part" for out in op.outputs]
+    parts = emit.nodes_out("Split", [emit.get(x, layout), sizes], hints, axis=position)
+    for out, part in zip(op.outputs, parts, strict=True):
+        name = emit.node("Squeeze", [part, emit.int64s([position], op.name)], out.name)
+        emit.put(out, name, without_axes(layout, [axis]))
+
+
+def gather(emit: Emitter, op: Op) -> None:
+    """GATHER along an axis by integer indices."""
+    x, indices = op.input(0), op.input(1)
+    if op.attrs.get("batch_dims", 0):
+        raise UnsupportedError(f"GATHER {op.name!r} has batch dimensions, which are not written to ONNX")
+    (axis,) = normal_axes(op, [op.attrs.get("axis", 0)], len(x.shape))
+    name = emit.node("Gather", [emit.get(x), _integers(emit, indices)], op.name, axis=axis)
+    emit.finish(op, name, identity(len(op.outputs[0].shape)))
+
+
+def gather_nd(emit: Emitter, op: Op) -> None:
+    """GATHER_ND: the last axis of the indices addresses the first axes of the input."""
+    indices = emit.cast(_integers(emit, op.input(1)), DType.INT64, op.name)
+    emit.finish(
+        op, emit.node("GatherND", [emit.get(op.input(0)), indices], op.name), identity(len(op.outputs[0].shape))
+    )
+
+
+def _integers(emit: Emitter, indices: Tensor) -> str:
+    name = emit.get(indices)
+    return name if indices.dtype in (DType.INT32, DType.INT64) else emit.cast(name, DType.INT32, indices.name)
+
+
+def tile(emit: Emitter, op: Op) -> None:
+    """TILE by constant counts."""
+    layout = emit.layout(op.input(0))
+    counts = emit.constant(op, 1).reshape(-1).tolist()
+    repeats = emit.int64s((counts[axis] for axis in layout), op.name)
+    emit.finish(op, emit.node("Tile", [emit.get(op.input(0), layout), repeats], op.name), layout)
+
+
+def broadcast_to(emit: Emitter, op: Op) -> None:
+    """BROADCAST_TO the shape of the output."""
+    rank = len(op.outputs[0].shape)
+    layout = emit.best_layout([t for t in (op.input(0),) if len(t.shape) == rank]) or identity(rank)
+    shape = emit.int64s(place(op.outputs[0].shape, layout), op.name)
+    emit.finish(op, emit.node("Expand", [emit.get_broadcast(op.input(0), layout), shape], op.name), layout)
+
+
+def shape_of(emit: Emitter, op: Op) -> None:
+    """SHAPE of a tensor whose shape is known: a constant."""
+    out = op.outputs[0]
+    name = emit.initializer(np.asarray(op.input(0).shape, out.dtype.numpy), out.name)
+    emit.put(out, name, identity(1))
+
+
+LOWERINGS: dict[str, Callable[[Emitter, Op], None]] = {
+    "RESHAPE": reshape,
+    "SQUEEZE": reshape,
+    "EXPAND_DIMS": reshape,
+    "TRANSPOSE": transpose,
+    "CONCATENATION": concatenate,
+    "PAD": pad,
+    "PADV2": pad,
+    "MIRROR_PAD": pad,
+    "STRIDED_SLICE": strided_slice,
+    "SLICE": slice_,
+    "SPLIT": split,
+    "SPLIT_V": split,
+    "PACK": pack,
+    "UNPACK": unpack,
+    "GATHER": gather,
+    "GATHER_ND": gather_nd,
+    "TILE": tile,
+    "BROADCAST_TO": broadcast_to,
+    "SHAPE": shape_of,
+}
