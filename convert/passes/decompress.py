@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from pocketgraph.convert.passes.dequantize import real_values
 from pocketgraph.models.graph import Array, DType, Graph, Model, Op, Tensor
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from pocketgraph.convert.passes._edit import bypass
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import DType, FloatArray, Graph, Model, Op, Tensor
@@ -58,7 +57,9 @@ def real_values(tensor: Tensor) -> FloatArray:
     stored = tensor.dense()
     quantization = tensor.quantization
     if quantization is None or quantization.scale.size == 0:
-        raise UnsupportedError(f"constant {tensor.name!r} is {tensor.dtype.value} without a scale: it has no real value")
+        raise UnsupportedError(
+            f"constant {tensor.name!r} is {tensor.dtype.value} without a scale: it has no real value"
+        )
     scale = quantization.scale.astype(np.float32)
     zero_point = quantization.zero_point.astype(np.float32) if quantization.zero_point.size else np.zeros(1, np.float32)
     if scale.size > 1:

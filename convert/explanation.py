@@ -1,0 +1,88 @@
+"""What `explain` found out: per node and per cluster, as plain data that turns into JSON or a terminal table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Role = Literal["start", "inside", "end", "outside"]
+
+
+@dataclass
+class NodeReport:
+    """One op of the graph.
+
+    `role`: where it stands in a cluster that the engine could lay out channels-first; `"outside"` means in none.
+    `sparse`: its weights are multiplied sparsely. `in_cluster`: it runs channels-first in an active cluster. `rule` is
+    what keeps it from either, `fix` what to change, `danger` what the engine would compute wrongly. `zeros` of
+    `weights` count for 1x1 convolutions and fully connected layers; `block` is the output-channel block (1, 2 or 4)
+    that the engine would choose on processors with block kernels.
+    """
+
+    index: int
+    kind: str
+    name: str
+    role: Role = "outside"
+    cluster: int | None = None
+    in_cluster: bool = False
+    sparse: bool = False
+    zeros: int = 0
+    weights: int = 0
+    block: int | None = None
+    rule: str = ""
+    fix: str = ""
+    danger: str = ""
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros among the weights, 0 where there are none."""
+        return self.zeros / self.weights if self.weights else 0.0
+
+
+@dataclass
+class ClusterReport:
+    """Ops that would run channels-first together: `starts` take pictures in, `ends` give the usual layout back.
+
+    `zeros` of `weights` are summed over its 1x1 convolutions and fully connected layers; the cluster is `active` when
+    it is sound and `zeros` exceed `threshold` of `weights`. `rules` say what stops it, each with its fix.
+    """
+
+    number: int
+    nodes: list[int]
+    starts: list[int]
+    ends: list[int]
+    zeros: int
+    weights: int
+    threshold: float
+    active: bool = False
+    rules: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Explanation:
+    """Whether and why the nodes of a model's main graph run sparse in `engine`; `hints` concern the whole model."""
+
+    engine: str
+    nodes: list[NodeReport]
+    clusters: list[ClusterReport]
+    hints: list[str]
+
+    @property
+    def runs_sparse(self) -> bool:
+        """Whether any layer is multiplied sparsely."""
+        return any(node.sparse for node in self.nodes)
+
+    @property
+    def dangers(self) -> list[str]:
+        """What the engine would compute wrongly, one line per node."""
+        return [f"{node.kind} {node.name!r}: {node.danger}" for node in self.nodes if node.danger]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, strings and numbers."""
+        return {
+            "engine": self.engine,
+            "runs_sparse": self.runs_sparse,
+            "hints": self.hints,
+            "clusters": [asdict(cluster) for cluster in self.clusters],
+            "nodes": [asdict(node) | {"sparsity": node.sparsity} for node in self.nodes],
+        }

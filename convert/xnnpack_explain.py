@@ -1,0 +1,140 @@
+"""Explains, node by node, what XNNPACK makes of a sparse model."""
+
+from __future__ import annotations
+
+from pocketgraph.convert.explanation import ClusterReport, Explanation, NodeReport, Role
+from pocketgraph.convert.xnnpack_clusters import Cluster, Clusters, count_zeros, find_clusters, is_counted
+from pocketgraph.convert.xnnpack_nodes import Delegated, Node, delegate
+from pocketgraph.convert.xnnpack_rules import THRESHOLD, Fit
+from pocketgraph.models.graph import Array, Graph, Model
+
+_UNPACKING = ("DENSIFY", "DEQUANTIZE")
+
+
+def explain(model: Model) -> Explanation:
+    """What XNNPACK does with the main graph of `model` where it has sparse kernels: ARM, wasm, x86 before AVX."""
+    graph = model.main
+    delegated = delegate(graph)
+    clusters = find_clusters(delegated)
+    reports = {i: NodeReport(i, op.custom_code or op.kind, op.name) for i, op in enumerate(graph.ops)}
+    for index, _ in delegated.outside:
+        reports[index].rule = "XNNPACK does not run this op: clusters cannot reach across it"
+    for op in delegated.fused:
+        reports[graph.ops.index(op)].rule = "joins the convolution behind it"
+    numbers = {cluster: i for i, cluster in enumerate(clusters.clusters)}
+    for node in delegated.nodes:
+        _report(reports[node.index], node, delegated, clusters, numbers)
+    hidden = {i for i, op in enumerate(graph.ops) if op.kind in _UNPACKING and op.outputs[0] in delegated.constants}
+    listed = [_cluster_report(numbers[c], c, clusters) for c in clusters.clusters]
+    return Explanation(
+        "xnnpack",
+        [report for index, report in reports.items() if index not in hidden],
+        listed,
+        _hints(graph, delegated, clusters),
+    )
+
+
+def _report(
+    report: NodeReport, node: Node, delegated: Delegated, clusters: Clusters, numbers: dict[Cluster, int]
+) -> None:
+    verdict, cluster = clusters.verdicts[node], clusters.of.get(node)
+    report.rule, report.fix = verdict.rule, verdict.fix
+    if is_counted(node):
+        report.zeros, report.weights = count_zeros(node, delegated)
+    if cluster is None:
+        return
+    report.cluster, report.role = numbers[cluster], _role(node, cluster, clusters)
+    if cluster.active:
+        first = [tensor in clusters.channels_first for tensor in node.inputs]
+        last = node.op.outputs[0] in clusters.channels_first
+        report.in_cluster = any(first) or last
+        report.sparse = is_counted(node) and last
+        report.danger = _danger(node, reads=any(first), writes=last)
+        if report.sparse:
+            filters = delegated.array(node.op.input(1))
+            report.block = None if filters is None else engine_block(filters)
+    elif not report.rule:
+        report.rule, report.fix = _why_inactive(cluster)
+
+
+def _role(node: Node, cluster: Cluster, clusters: Clusters) -> Role:
+    if clusters.verdicts[node].fit is Fit.START:
+        return "start"
+    inside = {tensor for other in cluster.nodes for tensor in other.inputs}
+    if Fit.END in clusters.verdicts[node].fit and node.op.outputs[0] not in inside:
+        return "end"
+    return "inside"
+
+
+def _danger(node: Node, *, reads: bool, writes: bool) -> str:
+    """A node that reads channels-first data, writes the usual layout, and is no end, breaks the run."""
+    if not reads or writes or node.op.kind in ("MEAN", "SUM", "DEPTH_TO_SPACE", "FULLY_CONNECTED"):
+        return ""
+    shape = node.op.outputs[0].shape
+    if node.op.kind == "CONV_2D":
+        return (
+            "ends a cluster without converting the layout back: preparing the run fails and outputs are not computed;"
+            " behind a global average pooling make it FULLY_CONNECTED, elsewhere end with DEPTH_TO_SPACE"
+        )
+    if len(shape) == 4 and shape[1] * shape[2] > 1:
+        return "ends a cluster without converting the layout back: its output comes out in the wrong order"
+    return ""
+
+
+def _why_inactive(cluster: Cluster) -> tuple[str, str]:
+    if cluster.reasons:
+        rule, fix = cluster.reasons[0]
+        return f"its cluster is off: {rule}", fix
+    if cluster.dense_enough_to_stop:
+        share = f"{cluster.zeros} of {cluster.weights} weights are zero ({cluster.zeros / cluster.weights:.1%})"
+        return f"its cluster is off: {share}, more than 66.7 % must be", "prune further, dense heads count as well"
+    return "the sparse hint is off: no weight comes from a DENSIFY op", "store weights sparse, as convert does"
+
+
+def _cluster_report(number: int, cluster: Cluster, clusters: Clusters) -> ClusterReport:
+    roles = {node.index: _role(node, cluster, clusters) for node in cluster.nodes}
+    rules = list(cluster.reasons)
+    if cluster.dense_enough_to_stop or not cluster.hinted:
+        sound = Cluster(cluster.nodes, [], cluster.weights, cluster.zeros, cluster.hinted)
+        rules.append(_why_inactive(sound))
+    return ClusterReport(
+        number,
+        sorted(roles),
+        [i for i, role in roles.items() if role == "start"],
+        [i for i, role in roles.items() if role == "end"],
+        cluster.zeros,
+        cluster.weights,
+        THRESHOLD,
+        cluster.active,
+        rules,
+    )
+
+
+def engine_block(filters: Array) -> int:
+    """The output-channel block that the engine picks for a filter [out, …, in] where it has block kernels.
+
+    Blocks of 4 when they hold 3.6 non-zeros on average, else of 2 at 1.8, else 1; a block counts when any of its
+    weights is not zero. Only arm64 and RISC-V vector builds have such kernels.
+    """
+    rows = filters.reshape(filters.shape[0], -1) != 0
+    for size, full in ((4, 3.6), (2, 1.8)):
+        whole = rows[: len(rows) // size * size].reshape(-1, size, rows.shape[1])
+        blocks = int(whole.any(axis=1).sum())
+        if blocks and int(whole.sum()) >= full * blocks:
+            return size
+    return 1
+
+
+def _hints(graph: Graph, delegated: Delegated, clusters: Clusters) -> list[str]:
+    hints = [
+        "XNNPACK runs sparse on ARM and wasm, and on x86 without AVX only: a desktop processor runs this model densely"
+    ]
+    if any(-1 in (tensor.shape_signature or ()) for tensor in graph.inputs):
+        hints.append("an input has an open dimension (-1): browsers refuse it")
+    if not delegated.hinted:
+        stored = any(count_zeros(n, delegated)[0] for n in delegated.nodes if is_counted(n))
+        what = "there are zeros, but they are stored densely" if stored else "no weight is stored sparse"
+        hints.append(f"{what}: without a DENSIFY op in front of a weight the engine does not look for sparsity")
+    if not any(Fit.START in verdict.fit for verdict in clusters.verdicts.values()):
+        hints.append("no op can start a cluster: it takes a 3x3 convolution of stride 2, padding 1, on 3 channels")
+    return hints
