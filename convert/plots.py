@@ -80,5 +80,5 @@ def round_up(value: float) -> float:
 
 def _tick(value: float, *, percent: bool) -> str:
     if percent:
-        return f"{100 * value:.3g} %"
+        return f"{100 * value:.3g}%"
     return f"{value:.3g}"

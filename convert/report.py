@@ -7,10 +7,11 @@ from html import escape
 from pathlib import Path
 
 from pocketgraph.convert.examples import Example, Guess
+from pocketgraph.convert.explanation import Explanation, NodeReport
 from pocketgraph.convert.pictures import data_uri
 from pocketgraph.convert.plots import Bar, Column, bars, columns
 from pocketgraph.convert.report_style import STYLE
-from pocketgraph.convert.result import Account, ConvertResult, human_bytes
+from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
 
 _GRADE_WORDS = {
     "equal": "equal to dense",
@@ -165,22 +166,31 @@ def _rewrites(result: ConvertResult) -> str:
 
 
 def _explain(result: ConvertResult) -> str:
-    parts = [_explain_one(output) for output in result.outputs if output.explain]
+    parts = [
+        _explain_one(Path(output.path).name, output.explanation) for output in result.outputs if output.explanation
+    ]
     return _section("What runs sparse in XNNPACK (ARM, wasm)", "", "".join(parts)) if parts else ""
 
 
-def _explain_one(output: Account) -> str:
+def _explain_one(file: str, explanation: Explanation) -> str:
     rows = [
-        f'<tr><td class="name">{escape(node.name)}</td><td>{escape(node.kind)}</td>'
-        f"<td>{'<span class=yes>● sparse</span>' if node.sparse else '<span class=no>○ dense</span>'}</td>"
-        f"<td>{escape(node.rule)}{f'<br><span class=soft>{escape(node.advice)}</span>' if node.advice else ''}</td></tr>"
-        for node in output.explain
+        f'<tr><td class="name">{escape(node.name)}</td><td>{escape(node.kind)}</td><td>{_how(node)}</td>'
+        f"<td>{escape(node.danger or node.rule)}{f'<br><span class=soft>{escape(node.fix)}</span>' if node.fix else ''}"
+        "</td></tr>"
+        for node in explanation.nodes
     ]
+    hints = "".join(f"<li>{escape(line)}</li>" for line in [*explanation.dangers, *explanation.hints])
     return (
-        f"<p>{escape(Path(output.path).name)}: {escape(output.explain_summary)}</p>"
+        f"<p>{escape(file)}: {escape(explanation_summary(explanation))}.</p>{f'<ul class=small>{hints}</ul>' if hints else ''}"
         f"<details><summary>All {len(rows)} nodes</summary><div class=scroll><table><tr><th>node</th><th>kind</th>"
-        f"<th>runs</th><th>rule</th></tr>{''.join(rows)}</table></div></details>"
+        f"<th>runs</th><th>what stops it, what to change</th></tr>{''.join(rows)}</table></div></details>"
     )
+
+
+def _how(node: NodeReport) -> str:
+    if node.sparse:
+        return '<span class="yes">● sparse</span>'
+    return '<span class="no">◐ in the cluster</span>' if node.in_cluster else '<span class="no">○ dense</span>'
 
 
 def _examples(result: ConvertResult, examples: Sequence[Example]) -> str:

