@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pocketgraph.models.errors import FormatError, UsageError
+from pocketgraph.models.errors import FormatError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from pocketgraph.models.graph import Model
@@ -68,6 +68,8 @@ def _kind(path: Path) -> str:
         return "onnx"
     if suffix == ".json":
         return "tfjs"
+    if suffix in {".pt", ".pth"}:
+        raise UnsupportedError(f"{path} holds PyTorch weights but no graph; export the model with torch.onnx.export")
     raise FormatError(f"{path} is no model that pocketgraph knows (it begins with {head[:8]!r}); expected {_READABLE}")
 
 
