@@ -44,6 +44,8 @@ class DType(enum.Enum):
     FLOAT16 = "float16"
     FLOAT64 = "float64"
     BFLOAT16 = "bfloat16"
+    FLOAT8_E4M3FN = "float8_e4m3fn"
+    FLOAT8_E5M2 = "float8_e5m2"
     INT2 = "int2"
     INT4 = "int4"
     UINT4 = "uint4"
@@ -79,6 +81,8 @@ class DType(enum.Enum):
 _WITHOUT_NUMPY = frozenset(
     {
         DType.BFLOAT16,
+        DType.FLOAT8_E4M3FN,
+        DType.FLOAT8_E5M2,
         DType.INT2,
         DType.INT4,
         DType.UINT4,

@@ -6,12 +6,19 @@ dense, with a size, or compressed (CSR), with segments and indices. Source: tens
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pocketgraph.models.errors import FormatError, UsageError
+
+_LARGEST = 2**31 - 1
+_ALWAYS_FINE = 2**24
+_EMPTIEST = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +49,103 @@ class Sparsity:
     levels: tuple[Dense | Csr, ...]
 
 
+def check(sparsity: Sparsity, shape: Sequence[int], where: str = "the tensor") -> int:
+    """How many values a constant of `shape` stores. Raises `FormatError` where the metadata contradicts itself."""
+    sizes = _level_sizes(sparsity, shape, where)
+    slots = 1
+    for level, size in zip(sparsity.levels, sizes, strict=True):
+        if isinstance(level, Dense):
+            slots *= level.size
+        else:
+            segments, indices = np.asarray(level.segments), np.asarray(level.indices)
+            if segments.size != slots + 1 or segments[0] != 0 or segments[-1] != indices.size:
+                raise FormatError(
+                    f"{where}: {segments.size} segments for {slots} rows and {indices.size} indices do not fit"
+                )
+            if (np.diff(segments) < 0).any():
+                raise FormatError(f"{where}: the segments of a compressed dimension go backwards")
+            if indices.size and not (indices.min() >= 0 and indices.max() < size):
+                raise FormatError(f"{where}: an index of a compressed dimension is outside 0..{size - 1}")
+            slots = indices.size
+        if slots > _LARGEST:
+            raise FormatError(f"{where}: the sparse dimensions claim {slots} values")
+    return slots
+
+
 def decode(values: npt.NDArray[Any], sparsity: Sparsity, shape: Sequence[int]) -> npt.NDArray[Any]:
     """The dense array of `shape`. Raises `FormatError` where the metadata does not fit values and shape."""
-    raise NotImplementedError
+    stored = check(sparsity, shape)
+    if values.size != stored:
+        raise FormatError(f"the sparse tensor holds {values.size} values, its metadata describes {stored}")
+    size = math.prod(shape)
+    if size > _ALWAYS_FINE and size > _EMPTIEST * (stored + 1):
+        raise FormatError(f"a sparse tensor of shape {list(shape)} stores {stored} values: too few to be a real weight")
+    sizes = _level_sizes(sparsity, shape, "the tensor")
+    places = [np.zeros(1, np.int64) for _ in shape]
+    blocks = {len(shape) + i: dim for i, dim in enumerate(sparsity.block_map)}
+    block_size = {dim: sizes[sparsity.traversal_order.index(level)] for level, dim in blocks.items()}
+    for order, level, size in zip(sparsity.traversal_order, sparsity.levels, sizes, strict=True):
+        if isinstance(level, Dense):
+            rows = np.repeat(np.arange(places[0].size), size)
+            step = np.tile(np.arange(size), places[0].size)
+        else:
+            rows = np.repeat(np.arange(places[0].size), np.diff(level.segments))
+            step = np.asarray(level.indices, np.int64)
+        places = [place[rows] for place in places]
+        dim = blocks.get(order, order)
+        places[dim] = places[dim] + (step if order in blocks else step * block_size.get(dim, 1))
+    dense = np.zeros(tuple(shape), values.dtype)
+    dense[tuple(places)] = values.reshape(-1)
+    return dense
+
+
+def _level_sizes(sparsity: Sparsity, shape: Sequence[int], where: str) -> list[int]:
+    rank, order = len(shape), sparsity.traversal_order
+    if sorted(order) != list(range(rank + len(sparsity.block_map))) or len(sparsity.levels) != len(order):
+        raise FormatError(
+            f"{where}: traversal order {list(order)} with {len(sparsity.levels)} levels does not cover"
+            f" {rank} dimensions and {len(sparsity.block_map)} blocks"
+        )
+    if rank == 0 or any(not 0 <= dim < rank for dim in sparsity.block_map):
+        raise FormatError(f"{where}: block map {list(sparsity.block_map)} names dimensions outside 0..{rank - 1}")
+    if len(set(sparsity.block_map)) != len(sparsity.block_map):
+        raise FormatError(f"{where}: block map {list(sparsity.block_map)} cuts a dimension twice")
+    cut: dict[int, int] = {}
+    for i, dim in enumerate(sparsity.block_map):
+        level = sparsity.levels[order.index(rank + i)]
+        if not isinstance(level, Dense):
+            raise FormatError(f"{where}: block dimension {rank + i} is compressed; blocks are stored in full")
+        if level.size <= 0 or shape[dim] % level.size:
+            raise FormatError(f"{where}: blocks of {level.size} do not divide dimension {dim} of {shape[dim]}")
+        cut[dim] = level.size
+        if order.index(dim) > order.index(rank + i):
+            raise FormatError(f"{where}: block dimension {rank + i} is walked before the dimension {dim} it cuts")
+    sizes = [cut[sparsity.block_map[dim - rank]] if dim >= rank else shape[dim] // cut.get(dim, 1) for dim in order]
+    for size, level in zip(sizes, sparsity.levels, strict=True):
+        if isinstance(level, Dense) and level.size != size:
+            raise FormatError(f"{where}: a dense level has {level.size} slots where the shape asks for {size}")
+    return sizes
 
 
 def encode(array: npt.NDArray[Any], block: Sequence[int] | None = None) -> tuple[npt.NDArray[Any], Sparsity]:
-    """The non-zero values (or blocks) of `array` and their metadata, the last dimension compressed."""
-    raise NotImplementedError
+    """The non-zero values (or blocks) of `array` and their metadata: the last dimension compressed, the others dense.
+
+    `block` gives the block's size along each dimension (1 where it is not cut) and must divide the shape: a block is
+    stored in full where any of its values is not zero. Raises `UsageError` otherwise.
+    """
+    block = tuple(block or (1,) * array.ndim)
+    if array.ndim == 0 or len(block) != array.ndim or any(b < 1 or s % b for s, b in zip(array.shape, block, strict=True)):
+        raise UsageError(f"blocks of {list(block)} do not divide a tensor of shape {list(array.shape)}")
+    cut = [dim for dim, size in enumerate(block) if size > 1]
+    outer = [size // b for size, b in zip(array.shape, block, strict=True)]
+    split = array.reshape([n for pair in zip(outer, block, strict=True) for n in pair])
+    split = split.transpose([2 * d for d in range(array.ndim)] + [2 * d + 1 for d in range(array.ndim)])
+    blocks = split.reshape(*outer, math.prod(block))
+    present = (blocks != 0).any(axis=-1)
+    counts = present.reshape(math.prod(outer[:-1]), outer[-1]).sum(axis=1)
+    segments = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    levels: list[Dense | Csr] = [Dense(size) for size in outer[:-1]]
+    levels.append(Csr(segments, np.nonzero(present)[-1].astype(np.int64)))
+    levels += [Dense(block[dim]) for dim in cut]
+    order = tuple(range(array.ndim + len(cut)))
+    return blocks[present].reshape(-1), Sparsity(order, tuple(cut), tuple(levels))

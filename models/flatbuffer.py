@@ -1,0 +1,295 @@
+"""FlatBuffers, read with every offset checked and written in one pass, both driven by declared tables.
+
+A table is a list of `Field`s in slot order. Decoded, it is a dict with every field present: scalars as Python numbers,
+enumerations as their names, strings as str, scalar vectors as zero-copy NumPy views (None where absent), unions as
+`(table name, dict)` or None. Source: the FlatBuffers internals document.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketgraph.models.errors import FormatError, UnsupportedError
+
+_SCALARS = {
+    "bool": "?",
+    "int8": "b",
+    "uint8": "B",
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "uint32": "I",
+    "int64": "q",
+    "uint64": "Q",
+    "float32": "f",
+    "float64": "d",
+}
+_LIMIT = 2**31 - 1
+"""A FlatBuffers file is addressed with 32-bit offsets of which one bit is the sign."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: `kind` is a scalar type, `string`, a table's name, or either in brackets for a vector of them.
+
+    `enum` names the enumeration that a scalar is decoded by; `union` the one whose names are the tables it may hold
+    (the field then takes two slots: the type and the value).
+    """
+
+    name: str
+    kind: str
+    default: Any = 0
+    enum: str | None = None
+    union: str | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Tables by name, enumerations as name -> number, the file identifier and the alignment of big byte vectors."""
+
+    tables: Mapping[str, Sequence[Field]]
+    enums: Mapping[str, Mapping[str, int]]
+    root: str
+    identifier: bytes
+    aligned: tuple[str, str]
+    alignment: int = 16
+
+
+class Reader:
+    """Decodes one buffer. Work is bounded by the buffer's size: shared or overlapping objects cannot multiply it."""
+
+    def __init__(self, data: bytes | memoryview, schema: Schema) -> None:
+        self._data = memoryview(data)
+        self._schema = schema
+        self._names = {enum: {number: name for name, number in v.items()} for enum, v in schema.enums.items()}
+        self._tables_left = len(data) // 4 + 16
+        self._characters_left = 4 * len(data) + 4096
+
+    def root(self) -> dict[str, Any]:
+        """The decoded root table. Raises `FormatError` at the first thing that does not hold."""
+        if len(self._data) < 8:
+            raise FormatError(f"the file has {len(self._data)} bytes, too few for a FlatBuffer: it is truncated")
+        found = bytes(self._data[4:8])
+        if found != self._schema.identifier:
+            raise FormatError(f"the file identifier is {found!r}, expected {self._schema.identifier!r}")
+        return self._table(self._schema.root, self._follow(0, self._schema.root), self._schema.root)
+
+    def _scalar(self, code: str, at: int, where: str) -> Any:
+        size = struct.calcsize("<" + code)
+        if not 0 <= at <= len(self._data) - size:
+            raise FormatError(f"{where}: byte {at} is outside the file of {len(self._data)} bytes")
+        return struct.unpack_from("<" + code, self._data, at)[0]
+
+    def _follow(self, at: int, where: str) -> int:
+        offset: int = self._scalar("I", at, where)
+        if offset == 0 or at + offset > len(self._data) - 4:
+            raise FormatError(f"{where}: the offset {offset} at byte {at} leads outside the file")
+        return at + offset
+
+    def _table(self, name: str, at: int, where: str) -> dict[str, Any]:
+        self._tables_left -= 1
+        if self._tables_left < 0:
+            raise FormatError(f"{where}: the file claims more tables than its {len(self._data)} bytes can hold")
+        vtable = at - self._scalar("i", at, where)
+        vtable_size = self._scalar("H", vtable, where)
+        table_size = self._scalar("H", vtable + 2, where)
+        if vtable_size < 4 or vtable_size % 2 or vtable + vtable_size > len(self._data):
+            raise FormatError(f"{where}: the field list at byte {vtable} has the impossible size {vtable_size}")
+        if table_size < 4 or at + table_size > len(self._data):
+            raise FormatError(f"{where}: the table at byte {at} has the impossible size {table_size}")
+        slots = struct.unpack_from(f"<{(vtable_size - 4) // 2}H", self._data, vtable + 4)
+        if any(slot >= table_size for slot in slots):
+            raise FormatError(f"{where}: a field of the table at byte {at} lies outside of it")
+        result: dict[str, Any] = {}
+        slot = 0
+        for field in self._schema.tables[name]:
+            label = f"{where}.{field.name}"
+            position = at + slots[slot] if slot < len(slots) and slots[slot] else 0
+            slot += 1
+            if field.union is not None:
+                value_at = at + slots[slot] if slot < len(slots) and slots[slot] else 0
+                slot += 1
+                result[field.name] = self._union(field.union, position, value_at, label)
+            else:
+                result[field.name] = self._field(field, position, label)
+        return result
+
+    def _field(self, field: Field, at: int, where: str) -> Any:
+        if field.kind in _SCALARS:
+            number = self._scalar(_SCALARS[field.kind], at, where) if at else field.default
+            return self._named(field.enum, number, where) if field.enum else number
+        if not at:
+            return None
+        if field.kind == "string":
+            return self._string(self._follow(at, where), where)
+        if field.kind.startswith("["):
+            return self._vector(field.kind[1:-1], self._follow(at, where), where)
+        return self._table(field.kind, self._follow(at, where), where)
+
+    def _named(self, enum: str, number: int, where: str) -> str:
+        name = self._names[enum].get(number)
+        if name is None:
+            raise FormatError(f"{where}: {number} is no {enum} (known are 0 to {max(self._names[enum])})")
+        return name
+
+    def _union(self, enum: str, type_at: int, value_at: int, where: str) -> tuple[str, dict[str, Any]] | None:
+        number = self._scalar("B", type_at, where) if type_at else 0
+        if number == 0:
+            return None
+        name = self._named(enum, number, where)
+        if not value_at:
+            raise FormatError(f"{where}: a {name} is announced and missing")
+        return name, self._table(name, self._follow(value_at, where), where)
+
+    def _string(self, at: int, where: str) -> str:
+        length = self._scalar("I", at, where)
+        self._characters_left -= length
+        if at + 4 + length > len(self._data) or self._characters_left < 0:
+            raise FormatError(f"{where}: a string of {length} bytes at byte {at} does not fit in the file")
+        return bytes(self._data[at + 4 : at + 4 + length]).decode("utf-8", "surrogateescape")
+
+    def _vector(self, kind: str, at: int, where: str) -> Any:
+        length = self._scalar("I", at, where)
+        code = _SCALARS.get(kind, "I")
+        if length > (len(self._data) - at - 4) // struct.calcsize("<" + code):
+            raise FormatError(f"{where}: {length} elements at byte {at} do not fit in the file")
+        if kind in _SCALARS:
+            return np.frombuffer(self._data, np.dtype(code).newbyteorder("<"), length, at + 4)
+        places = [(self._follow(at + 4 + 4 * i, where), f"{where}[{i}]") for i in range(length)]
+        if kind == "string":
+            return [self._string(*place) for place in places]
+        return [self._table(kind, *place) for place in places]
+
+
+class Writer:
+    """Encodes a root table. Objects are laid out parents first, so every offset points forward."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._out = bytearray()
+        self._vtables: dict[bytes, int] = {}
+        self._later: deque[tuple[int, Callable[[], int]]] = deque()
+
+    def root(self, value: Mapping[str, Any]) -> bytes:
+        """The file. Fields that are absent or at their default are left out, None and missing mean absent."""
+        self._out += b"\0\0\0\0" + self._schema.identifier
+        self._refer(0, lambda: self._table(self._schema.root, value))
+        while self._later:
+            at, write = self._later.popleft()
+            target = write()
+            struct.pack_into("<I", self._out, at, target - at)
+            if len(self._out) > _LIMIT:
+                raise UnsupportedError(
+                    f"the model needs more than {_LIMIT} bytes, the most a .tflite file can address;"
+                    " store its weights as float16 or int8, or split it"
+                )
+        return bytes(self._out)
+
+    def _refer(self, at: int, write: Callable[[], int]) -> None:
+        self._later.append((at, write))
+
+    def _align(self, size: int, ahead: int = 0) -> None:
+        self._out += bytes(-(len(self._out) + ahead) % size)
+
+    def _table(self, name: str, value: Mapping[str, Any]) -> int:
+        unknown = set(value) - {field.name for field in self._schema.tables[name]}
+        if unknown:
+            raise UnsupportedError(f"{name} has no field {sorted(unknown)[0]!r}")
+        cells: list[tuple[int, str, Any, Callable[[], int] | None]] = []
+        slot = 0
+        for field in self._schema.tables[name]:
+            item = value.get(field.name)
+            if field.union is not None:
+                if item is not None:
+                    table, content = item
+                    cells.append((slot, "B", self._schema.enums[field.union][table], None))
+                    cells.append((slot + 1, "I", 0, self._writer(name, Field(field.name, table), content)))
+                slot += 2
+                continue
+            if field.kind in _SCALARS:
+                number = self._number(name, field, item)
+                if number != field.default:
+                    cells.append((slot, _SCALARS[field.kind], number, None))
+            elif item is not None:
+                cells.append((slot, "I", 0, self._writer(name, field, item)))
+            slot += 1
+        return self._lay_out(name, cells)
+
+    def _lay_out(self, name: str, cells: list[tuple[int, str, Any, Callable[[], int] | None]]) -> int:
+        body, offsets = 4, [0] * (max((cell[0] for cell in cells), default=-1) + 1)
+        places: list[tuple[int, str, Any, Callable[[], int] | None]] = []
+        for slot, code, number, write in sorted(cells, key=lambda cell: -struct.calcsize("<" + cell[1])):
+            size = struct.calcsize("<" + code)
+            body += -body % size
+            offsets[slot] = body
+            places.append((body, code, number, write))
+            body += size
+        vtable = struct.pack(f"<HH{len(offsets)}H", 4 + 2 * len(offsets), body, *offsets)
+        if vtable not in self._vtables:
+            self._align(2)
+            self._vtables[vtable] = len(self._out)
+            self._out += vtable
+        self._align(8)
+        start = len(self._out)
+        self._out += struct.pack("<i", start - self._vtables[vtable]) + bytes(body - 4)
+        for offset, code, number, write in places:
+            if write is not None:
+                self._refer(start + offset, write)
+                continue
+            try:
+                struct.pack_into("<" + code, self._out, start + offset, number)
+            except struct.error as error:
+                raise UnsupportedError(f"{name} cannot hold {number!r}: {error}") from error
+        return start
+
+    def _number(self, table: str, field: Field, item: Any) -> Any:
+        if item is None:
+            return field.default
+        if field.enum is None:
+            return item
+        numbers = self._schema.enums[field.enum]
+        if item not in numbers:
+            raise UnsupportedError(f"{table}.{field.name} is {item!r}, expected one of {', '.join(numbers)}")
+        return numbers[item]
+
+    def _writer(self, table: str, field: Field, item: Any) -> Callable[[], int]:
+        if field.kind == "string":
+            return lambda: self._string(item)
+        if not field.kind.startswith("["):
+            return lambda: self._table(field.kind, item)
+        kind = field.kind[1:-1]
+        if kind in _SCALARS:
+            alignment = self._schema.alignment if (table, field.name) == self._schema.aligned else 4
+            return lambda: self._scalars(np.asarray(item, _SCALARS[kind]), alignment)
+        if kind == "string":
+            return lambda: self._references([lambda text=text: self._string(text) for text in item])
+        return lambda: self._references([lambda value=value: self._table(kind, value) for value in item])
+
+    def _string(self, text: str) -> int:
+        encoded = text.encode("utf-8", "surrogateescape")
+        self._align(4)
+        at = len(self._out)
+        self._out += struct.pack("<I", len(encoded)) + encoded + b"\0"
+        return at
+
+    def _scalars(self, values: npt.NDArray[Any], alignment: int) -> int:
+        self._align(max(4, values.itemsize, alignment), ahead=4)
+        at = len(self._out)
+        self._out += struct.pack("<I", values.size)
+        self._out += memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b""
+        return at
+
+    def _references(self, writers: list[Callable[[], int]]) -> int:
+        self._align(4)
+        at = len(self._out)
+        self._out += struct.pack("<I", len(writers)) + bytes(4 * len(writers))
+        for i, write in enumerate(writers):
+            self._refer(at + 4 + 4 * i, write)
+        return at
