@@ -11,7 +11,6 @@ import traceback
 from types import FrameType
 
 import click
-
 from pocketgraph import __version__
 from pocketgraph.models.errors import PocketgraphError
 
@@ -41,7 +40,7 @@ class _Rooms(click.Group):
 @click.group(cls=_Rooms, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "--version", prog_name="pocketgraph")
 @click.option("--debug", is_flag=True, help="Show the traceback of errors.")
-def cli(debug: bool) -> None:  # noqa: ARG001 - read by `main`, which also has it where parsing fails
+def cli(debug: bool) -> None:
     """Prune, convert, explain and run models for phones, browsers and small computers."""
 
 
@@ -73,7 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost line: a defect is told in one line as well
         if debug:
             traceback.print_exc()
-        _say(f"a defect in pocketgraph: {type(error).__name__}: {error}; run again with --debug and report what it shows")
+        _say(
+            f"a defect in pocketgraph: {type(error).__name__}: {error}; run again with --debug and report what it shows"
+        )
         return INTERNAL_ERROR
     return 0
 

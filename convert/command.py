@@ -225,11 +225,14 @@ def _command_line() -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def explain(model: str, engine: str, as_json: bool) -> None:
     """Say for each node of MODEL (a file or a zoo name) whether it runs sparse, and if not, which rule stops it."""
-    from pocketgraph.convert.explain import explain_model
-    from pocketgraph.convert.terminal import print_explanation
+    from pocketgraph.convert.explain import explain_model, render
+    from pocketgraph.convert.source import read_source
+    from pocketgraph.convert.terminal import progress_bars
+    from rich.console import Console
 
-    explanation = explain_model(model, engine=engine)
+    with progress_bars() as progress:
+        explanation = explain_model(read_source(model, progress), engine)
     if as_json:
         click.echo(json.dumps(explanation.to_json(), indent=2))
     else:
-        print_explanation(explanation)
+        Console(highlight=False).print(render(explanation))

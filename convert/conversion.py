@@ -13,24 +13,22 @@ from typing import Any, Literal
 
 import numpy as np
 from pocketgraph import __version__
-from pocketgraph.convert.examples import Example, make_examples
+from pocketgraph.convert.checker import Checker
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.prune.config import PruneConfig
 from pocketgraph.convert.report import html_report
 from pocketgraph.convert.result import Account, ConvertResult, Layer
 from pocketgraph.convert.source import Progress, Source, open_source
 from pocketgraph.convert.staging import Staging
-from pocketgraph.convert.verify import Array, Task, Verification, guess_task, random_samples, verify
-from pocketgraph.models.errors import MissingExtraError, PocketgraphError, UsageError
+from pocketgraph.convert.verify import guess_task
+from pocketgraph.models.errors import UsageError
+from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model
 from pocketgraph.models.preprocess import Preprocess
-from pocketgraph.runtime import RunnableModel, load_model
 
 WeightType = Literal["f32", "f16", "int8"]
 TARGETS = ("tflite", "onnx")
 WEIGHT_TYPES: tuple[WeightType, ...] = ("f32", "f16", "int8")
-_RANDOM_SAMPLES = 4
-_EXAMPLES = 4
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
@@ -92,7 +90,7 @@ def convert_model(
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
         model, errors = _prune(given, prune, tuning, recover, seed, progress)
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
-        checker = _Checker(given, checking, task, threads, seed, progress)
+        checker = Checker(given, checking, task, threads, seed, progress)
         accounts = []
         for file in files:
             part = staging.temporary(file)
@@ -117,7 +115,9 @@ def convert_model(
             progress("report", 0, 0)
             staging.temporary(Path(report)).write_text(html_report(result, checker.examples), encoding="utf-8")
         if json_file is not None:
-            staging.temporary(Path(json_file)).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+            staging.temporary(Path(json_file)).write_text(
+                json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8"
+            )
         staging.commit()
     return result
 
@@ -166,7 +166,12 @@ def _check_needs(prune: PruneConfig | None, recover: int, dtype: str, calibratio
 
 
 def _prune(
-    given: Source, prune: PruneConfig | None, calibration: Calibration | None, recover: int, seed: int, progress: Progress
+    given: Source,
+    prune: PruneConfig | None,
+    calibration: Calibration | None,
+    recover: int,
+    seed: int,
+    progress: Progress,
 ) -> tuple[Model, dict[str, float]]:
     """The pruned model and each pruned layer's output error."""
     if prune is None or (prune.sparsity == 0 and not any(prune.layers.values())):
@@ -200,7 +205,7 @@ def _export(
     part: Path,
     dtype: WeightType,
     calibration: Calibration | None,
-    checker: _Checker,
+    checker: Checker,
     progress: Progress,
 ) -> Account:
     """Write one output to `part`, run it against the dense model, and account for it as `file`."""
@@ -220,7 +225,7 @@ def _export(
         verification=verification,
         note=note,
         rewrites=given.notes + rewrites,
-        explanation=explain_model(part) if target == "tflite" else None,
+        explanation=explain_model(read_model(part)) if target == "tflite" else None,
     )
 
 
@@ -232,91 +237,6 @@ def _dense_file(dense: Model, target: str) -> bytes:
     from pocketgraph.models.onnx_write import write_onnx
 
     return write_onnx(dense)
-
-
-class _Checker:
-    """Runs outputs against the dense model; the first that runs gives the report's example pictures."""
-
-    def __init__(
-        self, given: Source, held_back: Calibration | None, task: Task, threads: int, seed: int, progress: Progress
-    ) -> None:
-        self.examples: list[Example] = []
-        self._given, self._task, self._threads, self._progress = given, task, threads, progress
-        self._held_back = held_back
-        self._why = ""
-        try:
-            self._dense: RunnableModel | None = self._load_dense()
-        except PocketgraphError as error:
-            self._dense, self._why = None, f"not verified: the source does not run: {error}"
-            return
-        if held_back is None:
-            self._samples = random_samples(self._dense, _RANDOM_SAMPLES, seed)
-        else:
-            self._samples = [sample(held_back, index, self._dense) for index in range(len(held_back))]
-
-    def _load_dense(self) -> RunnableModel:
-        """The file as it was given where LiteRT runs it and its inputs are float, else the dense float32 graph."""
-        path, graph = self._given.path, self._given.dense.main
-        if path is not None and path.suffix == ".tflite":
-            runnable = load_model(path, "litert", self._threads)
-            wanted = [(tensor.shape, tensor.dtype.numpy) for tensor in graph.inputs]
-            if [(spec.shape, spec.dtype) for spec in runnable.inputs] == wanted:
-                return runnable
-            runnable.close()
-        return load_model(self._given.dense, "litert", self._threads)
-
-    def check(self, part: Path, file: Path) -> tuple[Verification | None, str]:
-        """The comparison of the file at `part`, or why there is none. Raises where the converted model is broken."""
-        if self._dense is None:
-            return None, self._why
-        engine = "litert" if file.suffix.lower() == ".tflite" else "onnxruntime"
-        try:
-            converted = load_model(part, engine, self._threads)  # type: ignore[arg-type]
-        except MissingExtraError as error:
-            return None, f"not verified: {error}"
-        done = 0
-        total = len(self._samples)
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            self._progress(f"verify {file.name}", done, total)
-
-        with converted:
-            verification = verify(
-                self._dense,
-                converted,
-                self._samples,
-                self._task,
-                engine=_engine_version(engine),
-                random_inputs=self._held_back is None,
-                advance=advance,
-            )
-            if not self.examples and self._held_back is not None and self._held_back.pictures:
-                chosen = _spread(total, _EXAMPLES)
-                self.examples = make_examples(
-                    self._dense,
-                    converted,
-                    [self._samples[i] for i in chosen],
-                    [self._held_back.pictures[i] for i in chosen],
-                    [self._held_back.names[i] for i in chosen],
-                    self._task,
-                    self._given.labels,
-                )
-        return verification, ""
-
-
-def sample(calibration: Calibration, index: int, model: RunnableModel) -> dict[str, Array]:
-    """One calibration sample as the inputs of `model`, paired by position."""
-    arrays = list(calibration.inputs.values())
-    return {
-        spec.name: np.ascontiguousarray(array[index].reshape(spec.shape), spec.dtype)
-        for spec, array in zip(model.inputs, arrays, strict=True)
-    }
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    return sorted({index * count // wanted for index in range(wanted)}) if count > wanted else list(range(count))
 
 
 def _layers(dense: Model, model: Model, errors: Mapping[str, float]) -> list[Layer]:
@@ -363,12 +283,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions | {"machine": f"{platform.machine()}, {platform.system()}"}
-
-
-def _engine_version(engine: str) -> str:
-    names = {"litert": ("LiteRT", "ai-edge-litert"), "onnxruntime": ("ONNX Runtime", "onnxruntime")}
-    name, package = names[engine]
-    try:
-        return f"{name} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        return name

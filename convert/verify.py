@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.runtime import RunnableModel
 
@@ -174,9 +173,7 @@ def verify(
         expected = dense.run(sample)
         given = {b.name: sample[a.name] for a, b in zip(dense.inputs, converted.inputs, strict=True)}
         results = converted.run(given)
-        pairs = [
-            (expected[a.name], results[b.name]) for a, b in zip(dense.outputs, converted.outputs, strict=True)
-        ]
+        pairs = [(expected[a.name], results[b.name]) for a, b in zip(dense.outputs, converted.outputs, strict=True)]
         for error, (a, b) in zip(errors, pairs, strict=True):
             _check(error.name, a, b)
             error.add(a, b)
@@ -209,7 +206,9 @@ def _check(name: str, dense: Array, converted: Array) -> None:
             f"output {name!r} is {list(converted.shape)} after conversion, {list(dense.shape)} in the dense model"
         )
     if not np.isfinite(converted).all() and np.isfinite(dense).all():
-        raise UnsupportedError(f"output {name!r} of the converted model holds NaN or infinity, the dense model's does not")
+        raise UnsupportedError(
+            f"output {name!r} of the converted model holds NaN or infinity, the dense model's does not"
+        )
 
 
 def _score(task: Task, pairs: list[tuple[Array, Array]]) -> list[float]:

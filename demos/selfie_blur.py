@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from pocketgraph.convert import PruneConfig, convert_model
 from pocketgraph.convert.pictures import Rgb, encode, fit_mask, overlay, probability
 from pocketgraph.convert.prune.calibration import Calibration
@@ -157,7 +156,12 @@ def _compose(dense: RunnableModel, sparse: RunnableModel, result: ConvertResult)
         ious[name] = mask_iou(masks[0], masks[1])
         planes = [probability(mask) for mask in masks]
         large = grid.fit(part)
-        row: Sequence[Rgb] = (large, overlay(large, planes[0]), overlay(large, planes[1]), blur_background(large, planes[1]))
+        row: Sequence[Rgb] = (
+            large,
+            overlay(large, planes[0]),
+            overlay(large, planes[1]),
+            blur_background(large, planes[1]),
+        )
         grid.add(row, f"{name}: mask IoU {ious[name]:.1%}")
     return grid.picture(), ious
 

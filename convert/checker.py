@@ -1,0 +1,114 @@
+"""Loads the dense model once and runs every written file against it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import numpy as np
+from pocketgraph.convert.examples import Example, make_examples
+from pocketgraph.convert.prune.calibration import Calibration
+from pocketgraph.convert.source import Progress, Source
+from pocketgraph.convert.verify import Array, Task, Verification, random_samples, verify
+from pocketgraph.models.errors import MissingExtraError, PocketgraphError
+from pocketgraph.runtime import RunnableModel, load_model
+
+_RANDOM_SAMPLES = 4
+_EXAMPLES = 4
+
+
+class Checker:
+    """Runs outputs against the dense model; the first that runs gives the report's example pictures.
+
+    `held_back` are the inputs to compare on; without them random ones are used.
+    """
+
+    def __init__(
+        self, given: Source, held_back: Calibration | None, task: Task, threads: int, seed: int, progress: Progress
+    ) -> None:
+        self.examples: list[Example] = []
+        self._given, self._task, self._threads, self._progress = given, task, threads, progress
+        self._held_back = held_back
+        self._why = ""
+        try:
+            self._dense: RunnableModel | None = self._load_dense()
+        except PocketgraphError as error:
+            self._dense, self._why = None, f"not verified: the source does not run: {error}"
+            return
+        if held_back is None:
+            self._samples = random_samples(self._dense, _RANDOM_SAMPLES, seed)
+        else:
+            self._samples = [sample(held_back, index, self._dense) for index in range(len(held_back))]
+
+    def _load_dense(self) -> RunnableModel:
+        """The file as it was given where LiteRT runs it and its inputs are float, else the dense float32 graph."""
+        path, graph = self._given.path, self._given.dense.main
+        if path is not None and path.suffix == ".tflite":
+            runnable = load_model(path, "litert", self._threads)
+            wanted = [(tensor.shape, tensor.dtype.numpy) for tensor in graph.inputs]
+            if [(spec.shape, spec.dtype) for spec in runnable.inputs] == wanted:
+                return runnable
+            runnable.close()
+        return load_model(self._given.dense, "litert", self._threads)
+
+    def check(self, part: Path, file: Path) -> tuple[Verification | None, str]:
+        """The comparison of the file at `part`, or why there is none. Raises where the converted model is broken."""
+        if self._dense is None:
+            return None, self._why
+        engine = "litert" if file.suffix.lower() == ".tflite" else "onnxruntime"
+        try:
+            converted = load_model(part, engine, self._threads)  # type: ignore[arg-type]
+        except MissingExtraError as error:
+            return None, f"not verified: {error}"
+        done = 0
+        total = len(self._samples)
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            self._progress(f"verify {file.name}", done, total)
+
+        with converted:
+            verification = verify(
+                self._dense,
+                converted,
+                self._samples,
+                self._task,
+                engine=_engine_version(engine),
+                random_inputs=self._held_back is None,
+                advance=advance,
+            )
+            if not self.examples and self._held_back is not None and self._held_back.pictures:
+                chosen = _spread(total, _EXAMPLES)
+                self.examples = make_examples(
+                    self._dense,
+                    converted,
+                    [self._samples[i] for i in chosen],
+                    [self._held_back.pictures[i] for i in chosen],
+                    [self._held_back.names[i] for i in chosen],
+                    self._task,
+                    self._given.labels,
+                )
+        return verification, ""
+
+
+def sample(calibration: Calibration, index: int, model: RunnableModel) -> dict[str, Array]:
+    """One calibration sample as the inputs of `model`, paired by position."""
+    arrays = list(calibration.inputs.values())
+    return {
+        spec.name: np.ascontiguousarray(array[index].reshape(spec.shape), spec.dtype)
+        for spec, array in zip(model.inputs, arrays, strict=True)
+    }
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    return sorted({index * count // wanted for index in range(wanted)}) if count > wanted else list(range(count))
+
+
+def _engine_version(engine: str) -> str:
+    names = {"litert": ("LiteRT", "ai-edge-litert"), "onnxruntime": ("ONNX Runtime", "onnxruntime")}
+    name, package = names[engine]
+    try:
+        return f"{name} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return name
