@@ -89,15 +89,13 @@ def read_state_dict(data: bytes) -> dict[str, npt.NDArray[Any]]:
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise FormatError("PyTorch weights: the system info is not that of a little-endian machine")
     state = reader.unpickle()
-    storages = reader.read_storages()
     if not isinstance(state, dict):
         raise FormatError(f"PyTorch weights: a {type(state).__name__}, expected a dict of tensors")
-    tensors: dict[str, npt.NDArray[Any]] = {}
     for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, _View):
+        if not isinstance(value, _View):
             raise FormatError(f"PyTorch weights: entry {_brief(name)} is a {type(value).__name__}, expected a tensor")
-        tensors[name] = _strided(name, value, storages)
-    return tensors
+    storages = reader.read_storages()
+    return {name: _strided(name, view, storages) for name, view in state.items()}
 
 
 def _strided(name: str, view: _View, storages: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
