@@ -10,8 +10,6 @@ from typing import Literal
 from pocketgraph.models import zoo
 from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.models.graph import Model
-from pocketgraph.models.onnx_read import read_onnx
-from pocketgraph.models.onnx_write import write_onnx
 from pocketgraph.models.tflite_read import read_tflite
 from pocketgraph.models.tflite_write import write_tflite
 from pocketgraph.runtime.delegate import Array, Delegate, TensorSpec
@@ -109,12 +107,19 @@ def _content(source: str | Path | bytes | Model) -> bytes | Model:
 
 
 def _as_format(content: bytes | Model, found: str, native: str) -> bytes:
-    if isinstance(content, bytes):
-        if found == "tflite":
-            model = read_tflite(content)  # LiteRT trusts the offsets in a file: check them even where it reads it itself
-        elif native == "tflite":
-            model = read_onnx(content)
-        if found == native:
+    if found == "tflite" and isinstance(content, bytes):
+        model = read_tflite(content)  # LiteRT trusts the offsets in a file: check them even where it reads it itself
+        if native == "tflite":
             return content
         content = model
-    return write_tflite(content) if native == "tflite" else write_onnx(content)
+    if native == "tflite":
+        if isinstance(content, bytes):
+            from pocketgraph.models.onnx_read import read_onnx
+
+            content = read_onnx(content)
+        return write_tflite(content)
+    if isinstance(content, Model):
+        from pocketgraph.models.onnx_write import write_onnx
+
+        return write_onnx(content)
+    return content
