@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from pocketgraph.convert.examples import Example, make_examples
+from pocketgraph.convert.pictures import from_input
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.source import Progress, Source
 from pocketgraph.convert.verify import Array, Task, Verification, random_samples, verify
 from pocketgraph.models.errors import MissingExtraError, PocketgraphError
+from pocketgraph.models.preprocess import Preprocess
 from pocketgraph.runtime import RunnableModel, load_model
 
 _RANDOM_SAMPLES = 4
@@ -24,11 +26,19 @@ class Checker:
     """
 
     def __init__(
-        self, given: Source, held_back: Calibration | None, task: Task, threads: int, seed: int, progress: Progress
+        self,
+        given: Source,
+        held_back: Calibration | None,
+        preprocess: Preprocess,
+        task: Task,
+        *,
+        threads: int,
+        seed: int,
+        progress: Progress,
     ) -> None:
         self.examples: list[Example] = []
         self._given, self._task, self._threads, self._progress = given, task, threads, progress
-        self._held_back = held_back
+        self._held_back, self._preprocess = held_back, preprocess
         self._why = ""
         try:
             self._dense: RunnableModel | None = self._load_dense()
@@ -78,18 +88,21 @@ class Checker:
                 random_inputs=self._held_back is None,
                 advance=advance,
             )
-            if not self.examples and self._held_back is not None and self._held_back.pictures:
-                chosen = _spread(total, _EXAMPLES)
-                self.examples = make_examples(
-                    self._dense,
-                    converted,
-                    [self._samples[i] for i in chosen],
-                    [self._held_back.pictures[i] for i in chosen],
-                    [self._held_back.names[i] for i in chosen],
-                    self._task,
-                    self._given.labels,
-                )
+            if not self.examples and self._held_back is not None:
+                self.examples = self._show(self._dense, converted, self._held_back)
         return verification, ""
+
+    def _show(self, dense: RunnableModel, converted: RunnableModel, held_back: Calibration) -> list[Example]:
+        chosen = _spread(len(self._samples), _EXAMPLES)
+        if held_back.pictures:
+            originals = [held_back.pictures[i] for i in chosen]
+        else:
+            first = next(iter(held_back.inputs.values()))
+            found = [from_input(first[i][None], self._preprocess) for i in chosen]
+            originals = [picture for picture in found if picture is not None]
+            chosen = chosen if len(originals) == len(chosen) else []
+        samples, names = [self._samples[i] for i in chosen], [held_back.names[i] for i in chosen]
+        return make_examples(dense, converted, samples, originals, names, self._task, self._given.labels)
 
 
 def sample(calibration: Calibration, index: int, model: RunnableModel) -> dict[str, Array]:

@@ -1,23 +1,20 @@
-"""`convert_model`: read, prune, recover, export, verify and account, in that order; what the `convert` command calls."""
+"""`convert_model`: read, prune, recover, export, verify, account; what the `convert` command calls."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from pocketgraph import __version__
+from pocketgraph.convert.account import layers_of, versions, zeros_among
 from pocketgraph.convert.checker import Checker
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.prune.config import PruneConfig
 from pocketgraph.convert.report import html_report
-from pocketgraph.convert.result import Account, ConvertResult, Layer
+from pocketgraph.convert.result import Account, ConvertResult
 from pocketgraph.convert.source import Progress, Source, open_source
 from pocketgraph.convert.staging import Staging
 from pocketgraph.convert.verify import guess_task
@@ -29,7 +26,6 @@ from pocketgraph.models.preprocess import Preprocess
 WeightType = Literal["f32", "f16", "int8"]
 TARGETS = ("tflite", "onnx")
 WEIGHT_TYPES: tuple[WeightType, ...] = ("f32", "f16", "int8")
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -64,7 +60,8 @@ def convert_model(
     prune
         What to prune; None converts without pruning.
     calibration
-        A folder of pictures, a picture, a video, .npy or .npz, at most `samples` of it. Needed for pruning (but by magnitude without re-estimation), `recover` and int8.
+        A folder of pictures, a picture, a video, .npy or .npz, at most `samples` of it. Needed to prune (except
+        by magnitude without re-estimation), for `recover` and for int8.
     held_back
         Other inputs, to verify with; without it a quarter of `calibration` is held back for that.
     preprocess
@@ -79,34 +76,44 @@ def convert_model(
     Raises `PocketgraphError`. Returns the whole account.
     """
     started = time.monotonic()
+    if prune is not None and prune.sparsity == 0 and not any(prune.layers.values()):
+        prune = None
+    settings = ({} if prune is None else asdict(prune)) | {
+        "dtype": dtype,
+        "recover": recover,
+        "threads": threads,
+        "seed": seed,
+    }
     files = [Path(output) for output in ([outputs] if isinstance(outputs, (str, Path)) else outputs)]
     extras = [Path(file) for file in (report, json_file) if file is not None]
     _check_options(files, dtype, samples, recover, prune)
+    if calibration is None:
+        _check_needs(prune, recover, dtype)
     with Staging([*files, *extras]) as staging:
         given = open_source(source, progress)
         loaded = _load_calibration(calibration, given, preprocess, samples)
-        _check_needs(prune, recover, dtype, loaded)
         checking = _load_calibration(held_back, given, preprocess, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
         model, errors = _prune(given, prune, tuning, recover, seed, progress)
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
-        checker = Checker(given, checking, task, threads, seed, progress)
+        chosen = preprocess or given.preprocess or Preprocess()
+        checker = Checker(given, checking, chosen, task, threads=threads, seed=seed, progress=progress)
         accounts = []
         for file in files:
             part = staging.temporary(file)
             accounts.append(_export(given, model, file, part, dtype, tuning, checker, progress))
-        layers = _layers(given.dense, model, errors)
+        layers = layers_of(model, errors)
         result = ConvertResult(
             source=given.name,
             source_bytes=given.bytes,
             task=task,
             parameters=sum(layer.parameters for layer in layers),
-            sparsity=_zeros([layer for layer in layers if layer.pruned]),
-            overall=_zeros(layers),
+            sparsity=zeros_among([layer for layer in layers if layer.pruned]),
+            overall=zeros_among(layers),
             outputs=accounts,
             layers=layers,
-            settings=_settings(prune, calibration, loaded, given.preprocess, preprocess, dtype, recover, threads, seed),
-            versions=_versions(),
+            settings=settings | {"calibration": _describe(calibration, tuning), "preprocess": asdict(chosen)},
+            versions=versions(),
             command=command or f"convert_model({given.name!r}, {[str(file) for file in files]!r}, …)",
             seconds=time.monotonic() - started,
             report="" if report is None else str(report),
@@ -149,9 +156,8 @@ def _load_calibration(
     return Calibration.load(calibration, given.dense.main, preprocess or given.preprocess, samples)
 
 
-def _check_needs(prune: PruneConfig | None, recover: int, dtype: str, calibration: Calibration | None) -> None:
-    if calibration is not None:
-        return
+def _check_needs(prune: PruneConfig | None, recover: int, dtype: str) -> None:
+    """Refuse what cannot be done without calibration inputs."""
     if prune is not None and prune.needs_calibration:
         raise UsageError(
             f"pruning by {prune.method}{' with re-estimation' if prune.reestimate else ''} needs calibration inputs:"
@@ -165,6 +171,13 @@ def _check_needs(prune: PruneConfig | None, recover: int, dtype: str, calibratio
         )
 
 
+def _describe(calibration: str | Path | Calibration | None, tuning: Calibration | None) -> str:
+    if tuning is None:
+        return "none"
+    where = "given in memory" if isinstance(calibration, Calibration) else str(calibration)
+    return f"{where}, {len(tuning)} samples to tune with"
+
+
 def _prune(
     given: Source,
     prune: PruneConfig | None,
@@ -174,7 +187,7 @@ def _prune(
     progress: Progress,
 ) -> tuple[Model, dict[str, float]]:
     """The pruned model and each pruned layer's output error."""
-    if prune is None or (prune.sparsity == 0 and not any(prune.layers.values())):
+    if prune is None:
         return given.dense.copy(), {}
     from pocketgraph.convert.prune.prune import prune_model
 
@@ -237,49 +250,3 @@ def _dense_file(dense: Model, target: str) -> bytes:
     from pocketgraph.models.onnx_write import write_onnx
 
     return write_onnx(dense)
-
-
-def _layers(dense: Model, model: Model, errors: Mapping[str, float]) -> list[Layer]:
-    found = []
-    for op in model.main.ops:
-        if op.kind not in _WEIGHTED or len(op.inputs) < 2 or not op.input(1).is_constant:
-            continue
-        weight = op.input(1)
-        zeros = 1 - np.count_nonzero(weight.dense()) / max(weight.size, 1)
-        pruned = op.name in errors
-        found.append(Layer(op.name, op.kind, weight.shape, weight.size, zeros, errors.get(op.name), pruned))
-    return found
-
-
-def _zeros(layers: Sequence[Layer]) -> float:
-    total = sum(layer.parameters for layer in layers)
-    return sum(layer.sparsity * layer.parameters for layer in layers) / total if total else 0.0
-
-
-def _settings(
-    prune: PruneConfig | None,
-    calibration: str | Path | Calibration | None,
-    loaded: Calibration | None,
-    known: Preprocess | None,
-    chosen: Preprocess | None,
-    dtype: str,
-    recover: int,
-    threads: int,
-    seed: int,
-) -> dict[str, Any]:
-    settings: dict[str, Any] = {} if prune is None else asdict(prune)
-    if loaded is not None:
-        where = "given in memory" if isinstance(calibration, Calibration) else str(calibration)
-        settings["calibration"] = f"{where}: {len(loaded)} samples"
-        settings["preprocess"] = asdict(chosen or known or Preprocess())
-    return settings | {"dtype": dtype, "recover": recover, "threads": threads, "seed": seed}
-
-
-def _versions() -> dict[str, str]:
-    versions = {"pocketgraph": __version__, "Python": platform.python_version(), "NumPy": np.__version__}
-    for package in ("ai-edge-litert", "onnx", "onnxruntime", "tensorflow"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions | {"machine": f"{platform.machine()}, {platform.system()}"}

@@ -67,8 +67,8 @@ def _tiles(result: ConvertResult) -> str:
             tiles.append((f"{verification.score:.2%}", "landmark error, median, of the range"))
         elif verification.measure != "signal to noise":
             tiles.append((f"{verification.score:.1%}", f"{verification.measure} with the dense model"))
-        decibels = [output.snr_db for output in verification.outputs if output.snr_db is not None]
-        tiles.append((f"{min(decibels):.1f} dB" if decibels else "equal", "signal to noise of the outputs"))
+        decibels = verification.decibels
+        tiles.append(("equal" if decibels is None else f"{decibels:.1f} dB", "signal to noise of the outputs"))
     cells = "".join(
         f'<div class="tile"><b>{escape(tile[0])}</b><span class="soft small">{escape(tile[1])}</span></div>'
         for tile in tiles

@@ -128,7 +128,9 @@ def _plain(value: Any) -> Any:
 
 
 def _ratio_words(ratio: float) -> str:
-    return f"{ratio:.0%} of" if ratio < 0.995 else f"{ratio:.2f} times"
+    if 0.98 < ratio < 1.02:
+        return "as large as"
+    return f"{ratio:.0%} of" if ratio < 1 else f"{ratio:.2f} times"
 
 
 def human_bytes(count: float) -> str:

@@ -100,20 +100,22 @@ def _files(result: ConvertResult) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("file", "weights", "size", "of dense f32", "compared with dense", "signal to noise", "run in"):
-        table.add_column(name, justify="right" if name in ("size", "of dense f32", "signal to noise") else "left")
-    table.add_row(Path(result.source).name, "as given", human_bytes(result.source_bytes), "", "", "", style="dim")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("file", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("of dense", justify="right", no_wrap=True)
+    table.add_column("against the dense model", overflow="fold")
+    table.add_column("run in", no_wrap=True)
+    table.add_row(f"{Path(result.source).name}, as given", human_bytes(result.source_bytes), "", "", "", style="dim")
     for output in result.outputs:
-        row = [Path(output.path).name, output.dtype, human_bytes(output.bytes), f"{output.ratio:.2f}×"]
+        row = [f"{Path(output.path).name} ({output.dtype})", human_bytes(output.bytes), f"{output.ratio:.2f}×"]
         verification = output.verification
         if verification is None:
-            table.add_row(*row, output.note, "", "")
+            table.add_row(*row, output.note, "")
             continue
-        decibels = [error.snr_db for error in verification.outputs if error.snr_db is not None]
-        snr = f"{min(decibels):.1f} dB" if decibels else "equal"
-        what = verification.summary if verification.measure != "signal to noise" else ""
-        random = ", random inputs" if verification.random_inputs else ""
-        style = _GRADE_STYLE[verification.grade]
-        table.add_row(*row, f"[{style}]{what or verification.grade}[/]{random}", snr, verification.engine)
+        random = "\n[dim]on random inputs[/]" if verification.random_inputs else ""
+        answer = f"[{_GRADE_STYLE[verification.grade]}]{verification.summary}[/]"
+        if verification.measure != "signal to noise" and verification.decibels is not None:
+            answer += f", {verification.decibels:.1f} dB"
+        table.add_row(*row, answer + random, verification.engine)
     return table

@@ -62,6 +62,11 @@ class Verification:
     per_sample: list[float] = field(default_factory=list)
 
     @property
+    def decibels(self) -> float | None:
+        """The lowest signal to noise of all outputs, None where all are equal."""
+        return min((output.snr_db for output in self.outputs if output.snr_db is not None), default=None)
+
+    @property
     def summary(self) -> str:
         """One phrase: the measure and its value as a person reads it."""
         if self.grade == "equal" and self.measure in ("signal to noise", "landmark error"):
