@@ -201,7 +201,7 @@ class Writer:
     def _table(self, name: str, value: Mapping[str, Any]) -> int:
         unknown = set(value) - {field.name for field in self._schema.tables[name]}
         if unknown:
-            raise UnsupportedError(f"{name} has no field {sorted(unknown)[0]!r}")
+            raise UnsupportedError(f"{name} has no field {min(unknown)!r}")
         cells: list[tuple[int, str, Any, Callable[[], int] | None]] = []
         slot = 0
         for field in self._schema.tables[name]:

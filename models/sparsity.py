@@ -134,7 +134,11 @@ def encode(array: npt.NDArray[Any], block: Sequence[int] | None = None) -> tuple
     stored in full where any of its values is not zero. Raises `UsageError` otherwise.
     """
     block = tuple(block or (1,) * array.ndim)
-    if array.ndim == 0 or len(block) != array.ndim or any(b < 1 or s % b for s, b in zip(array.shape, block, strict=True)):
+    if (
+        array.ndim == 0
+        or len(block) != array.ndim
+        or any(b < 1 or s % b for s, b in zip(array.shape, block, strict=True))
+    ):
         raise UsageError(f"blocks of {list(block)} do not divide a tensor of shape {list(array.shape)}")
     cut = [dim for dim, size in enumerate(block) if size > 1]
     outer = [size // b for size, b in zip(array.shape, block, strict=True)]

@@ -1,4 +1,4 @@
-"""The option tables of TFLite's builtin operators and the enumerations of its schema, in the notation of tflite_schema."""
+"""The options of TFLite's builtin operators and the enumerations of its schema, in the notation of tflite_schema."""
 
 from __future__ import annotations
 

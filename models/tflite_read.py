@@ -43,12 +43,17 @@ class _Model:
 
     def read(self) -> Model:
         if self._file["external_buffers"]:
-            raise FormatError("the model keeps its weights in another file (external buffers): merge them into one file")
+            raise FormatError(
+                "the model keeps its weights in another file (external buffers): merge them into one file"
+            )
         subgraphs = self._file["subgraphs"] or []
         if not subgraphs:
             raise FormatError("the file holds no subgraph: there is nothing to run")
         tensors = [
-            [self._tensor(tensor, f"subgraph {number}, tensor {i}") for i, tensor in enumerate(subgraph["tensors"] or [])]
+            [
+                self._tensor(tensor, f"subgraph {number}, tensor {i}")
+                for i, tensor in enumerate(subgraph["tensors"] or [])
+            ]
             for number, subgraph in enumerate(subgraphs)
         ]
         graphs = [self._graph(number, subgraph, tensors[number]) for number, subgraph in enumerate(subgraphs)]

@@ -92,7 +92,7 @@ class _File:
             self._total += data.size
             if self._total > _LARGEST:
                 raise UnsupportedError(
-                    f"the constants up to {name!r} need {self._total} bytes; a .tflite file addresses at most {_LARGEST}:"
+                    f"the constants up to {name!r} need {self._total} bytes; a .tflite file has at most {_LARGEST}:"
                     " store the weights as float16 or int8, or split the model"
                 )
             self._places[key] = len(self._buffers)

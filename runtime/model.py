@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from typing_extensions import Self
+
 from pocketgraph.models import zoo
 from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.models.graph import Model
@@ -25,7 +27,7 @@ _MAX_THREADS = 1024
 
 
 class RunnableModel:
-    """A model that runs: call it with arrays in the order of `inputs`, or `run` it by name. Use it in `with` or close it.
+    """A model that runs: call it with arrays in the order of `inputs`, or `run` it by name; close it, or use `with`.
 
     `inputs` and `outputs` list name, shape and dtype in the model's order.
     """
@@ -36,7 +38,7 @@ class RunnableModel:
         self.outputs: list[TensorSpec] = delegate.outputs
 
     def __call__(self, *arrays: Array) -> Array | tuple[Array, ...]:
-        """Run with positional inputs. One output comes back as an array, several as a tuple in the order of `outputs`."""
+        """Run with positional inputs. One output comes back as an array, several as a tuple in the model's order."""
         if len(arrays) != len(self.inputs):
             wanted = ", ".join(f"{s.name} {list(s.shape)}" for s in self.inputs)
             raise UsageError(f"the model takes {len(self.inputs)} inputs ({wanted}), {len(arrays)} were given")
@@ -67,7 +69,7 @@ class RunnableModel:
             self._delegate.close()
             self._delegate = None
 
-    def __enter__(self) -> RunnableModel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

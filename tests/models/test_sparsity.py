@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.models.graph import Graph, Model, Op, Tensor
 from pocketgraph.models.sparsity import Csr, Dense, Sparsity, check, decode, encode

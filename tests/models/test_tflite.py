@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import struct
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pocketgraph.models import zoo
 from pocketgraph.models.errors import FormatError, GraphError, PocketgraphError, UnsupportedError
 from pocketgraph.models.flatbuffer import Reader, Writer
@@ -202,7 +204,9 @@ def test_a_graph_that_does_not_hold_together_is_refused() -> None:
         write_tflite(Model([Graph("main", [x], [y], [Op("NOT_AN_OP", [x], [y])])]))
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"plain text that is long enough", b"\x08\0\0\0TFL3", b"\xff" * 80])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 7, b"plain text, long enough", b"\x08\0\0\0TFL3", b"\xff" * 80]
+)
 def test_bytes_of_another_kind_are_refused(content: bytes) -> None:
     with pytest.raises(FormatError):
         read_tflite(content)
@@ -211,10 +215,8 @@ def test_bytes_of_another_kind_are_refused(content: bytes) -> None:
 def test_every_truncation_is_refused_or_sound() -> None:
     data = write_tflite(every_feature())
     for length in range(0, len(data), 7):
-        try:
+        with contextlib.suppress(FormatError):
             read_tflite(data[:length])
-        except FormatError:
-            continue
 
 
 @settings(max_examples=400, deadline=None)
@@ -223,15 +225,13 @@ def test_flipped_bytes_raise_nothing_but_our_errors(changes: list[tuple[float, i
     data = bytearray(SEED)
     for where, value in changes:
         data[int(where * len(data))] = value
-    try:
+    with contextlib.suppress(PocketgraphError):
         model = read_tflite(bytes(data))
         for graph in model.graphs:
             for tensor in graph.tensors():
                 if tensor.is_constant:
                     tensor.dense()
         write_tflite(model)
-    except PocketgraphError as error:
-        assert str(error)
 
 
 SEED = write_tflite(every_feature())
