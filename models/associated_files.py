@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 
@@ -12,6 +13,18 @@ _END_OF_ARCHIVE = b"PK\x05\x06"
 _LONGEST_COMMENT = 65535 + 22
 _MOST_FILES = 1000
 _LARGEST_TOTAL = 256 << 20
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What Python's zipfile raises on archives that were tampered with."""
 
 
 def read_associated_files(data: bytes) -> dict[str, bytes]:
@@ -27,7 +40,7 @@ def read_associated_files(data: bytes) -> dict[str, bytes]:
             if len(entries) > _MOST_FILES or sum(entry.file_size for entry in entries) > _LARGEST_TOTAL:
                 raise FormatError(f"the files behind the model are too many or too large ({len(entries)} files)")
             return {entry.filename: _read(archive, entry) for entry in entries}
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, OSError) as error:
+    except _DAMAGE as error:
         raise FormatError(f"the archive of files behind the model is damaged: {error}") from error
 
 

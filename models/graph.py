@@ -317,7 +317,7 @@ class Model:
         return self.graphs[0]
 
     def copy(self) -> Model:
-        """A copy with graphs, ops, tensors and attributes of its own; constant arrays are shared (replace, never write)."""
+        """A copy with graphs, ops and tensors of its own; constant arrays are shared (replace, never write)."""
         renamed: dict[Tensor, Tensor] = {}
         graphs = [_copy_graph(graph, renamed) for graph in self.graphs]
         signatures = [
