@@ -68,7 +68,7 @@ class Builder:
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
         return Tensor(self.fresh(hint), array.shape, DType.of(array), array)
 
-    def ints(self, values: Sequence[int] | Array, hint: str) -> Tensor:
+    def ints(self, values: Sequence[int] | Sequence[Sequence[int]] | Array, hint: str) -> Tensor:
         """An int32 constant: a shape, axes, pads."""
         wide = np.asarray(values, np.int64)
         return self.constant(np.clip(wide, -(2**31), 2**31 - 1).astype(np.int32), f"{hint}/values")

@@ -122,7 +122,7 @@ class Emitter:
         return next(iter(self._homes.get(tensor, ())), identity(len(tensor.shape)))
 
     def best_layout(self, tensors: Iterable[Tensor]) -> Layout | None:
-        """The layout that brings `tensors` (of one rank) together with the least transposing; None if all are constant."""
+        """The layout that brings `tensors` (of one rank) together with least transposing; None if all are constant."""
         moving = [t for t in dict.fromkeys(tensors) if t in self._homes]
         candidates = dict.fromkeys(layout for t in moving for layout in self._homes[t])
 

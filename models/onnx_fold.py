@@ -82,7 +82,7 @@ def _range(b: Builder, node: Node, arrays: list[Array]) -> Array:
     if step == 0 or not all(np.isfinite(value) for value in (start, limit, step)):
         raise FormatError(f"Range {node.name!r} goes from {start} to {limit} in steps of {step}")
     b.spend(max(0, math.ceil((float(limit) - float(start)) / float(step))), arrays[0].dtype, node)
-    return np.arange(start, limit, step, arrays[0].dtype)
+    return np.asarray(np.arange(start, limit, step)).astype(arrays[0].dtype)
 
 
 def _cast(b: Builder, node: Node, arrays: list[Array]) -> Array:
@@ -211,7 +211,7 @@ def _quantize(b: Builder, node: Node, arrays: list[Array]) -> Array:
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
-    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide, "Pow": lambda x, y: np.power(x, y).astype(x.dtype),
+    "Add": np.add, "Pow": lambda x, y: np.power(x, y).astype(x.dtype), "Sub": np.subtract, "Mul": np.multiply, "Div": _divide,
     "Mod": np.mod, "Neg": np.negative, "Abs": np.abs, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Floor": np.floor,
     "Ceil": np.ceil, "Round": np.rint, "Sin": np.sin, "Cos": np.cos, "Reciprocal": np.reciprocal,
     "Relu": lambda x: np.maximum(x, 0), "Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
@@ -221,7 +221,8 @@ _NUMPY: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 FOLDS: dict[str, Fold] = {
     **{kind: _elementwise(function) for kind, function in _NUMPY.items()},
-    **{kind: _same for kind in ("Identity", "Dropout")},
+    "Identity": _same,
+    "Dropout": _same,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Range": _range,

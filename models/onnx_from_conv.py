@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.graph import Array, DType, Tensor
 from pocketgraph.models.onnx_build import Builder, integer, integers, number, text
-from pocketgraph.models.onnx_layout import CHANNELS_LAST, identity
+from pocketgraph.models.onnx_layout import CHANNELS_LAST
 from pocketgraph.models.onnx_proto import Node
 from pocketgraph.models.onnx_to_conv import same_pads
 
@@ -99,7 +99,7 @@ def padded(b: Builder, x: Tensor, before: Pair, after: Pair, hint: str, value: f
     """`x` (N, H, W, C) with rows and columns of `value` (default 0) around it."""
     if before == after == (0, 0):
         return x
-    amounts = b.ints([[0, 0], [before[0], after[0]], [before[1], after[1]], [0, 0]], hint)
+    amounts = b.ints([(0, 0), (before[0], after[0]), (before[1], after[1]), (0, 0)], hint)
     shape = (x.shape[0], x.shape[1] + before[0] + after[0], x.shape[2] + before[1] + after[1], x.shape[3])
     if value is None:
         return b.op("PAD", [x, amounts], shape, f"{hint}/padded", x.dtype)
@@ -117,7 +117,7 @@ def conv(b: Builder, node: Node) -> None:
     w = window(node, (x.shape[1], x.shape[2]), kernel)
     filters = weights.reshape(outputs, depth, *w.kernel)
     hint = node.outputs[0]
-    attrs = {
+    attrs: dict[str, Any] = {
         "stride_h": w.strides[0],
         "stride_w": w.strides[1],
         "dilation_h_factor": w.dilations[0],
@@ -169,7 +169,7 @@ def conv_transpose(b: Builder, node: Node) -> None:
     kernels = b.arranged(f"{node.inputs[1]}/{groups}", filters, (1, 2, 3, 0))
     hint = node.outputs[0]
     shape = (x.shape[0], *(out if same else full), outputs)
-    attrs = {"padding": "SAME" if same else "VALID", "stride_h": w.strides[0], "stride_w": w.strides[1]}
+    attrs: dict[str, Any] = {"padding": "SAME" if same else "VALID", "stride_h": w.strides[0], "stride_w": w.strides[1]}
     y = b.op("TRANSPOSE_CONV", [b.ints(shape, hint), kernels, x, _bias(b, node, 2, outputs)], shape, hint, **attrs)
     if y.shape[1:3] != out:
         begin, size = b.ints((0, *w.before, 0), hint), (shape[0], *out, outputs)
@@ -256,7 +256,7 @@ def _product(b: Builder, x: Tensor, rows: Tensor, hint: str, *, constant: bool) 
     if not constant:
         return b.op("BATCH_MATMUL", [x, rows], shape, hint, adj_x=False, adj_y=True)
     bias = b.constant(np.zeros(rows.shape[0], np.float32), f"{hint}/bias")
-    attrs = {"keep_num_dims": len(shape) > 2, "fused_activation_function": "NONE"}
+    attrs: dict[str, Any] = {"keep_num_dims": len(shape) > 2, "fused_activation_function": "NONE"}
     return b.op("FULLY_CONNECTED", [x, rows, bias], shape, hint, **attrs)
 
 

@@ -1,4 +1,4 @@
-"""ONNX elementwise arithmetic, activations, normalisations and reductions as graph operators."""
+"""ONNX elementwise arithmetic, comparisons and activations as graph operators."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.graph import DType, Tensor
-from pocketgraph.models.onnx_build import Builder, axes_of, axis_of, integer, number, text
-from pocketgraph.models.onnx_layout import Layout, Shape, place, without_axes
+from pocketgraph.models.onnx_build import Builder, integer, number, text
+from pocketgraph.models.onnx_layout import Layout, Shape, place
 from pocketgraph.models.onnx_proto import ELEMENT_TYPES, Node
 
 _DTYPES = {number: dtype for dtype, number in ELEMENT_TYPES.items()}
@@ -27,7 +27,7 @@ def broadcast_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
 
 
 def together(b: Builder, node: Node, operands: Sequence[int]) -> tuple[list[Tensor], Shape, Layout]:
-    """Operands in one layout, the physical shape they broadcast to, and that layout. Constants lose leading axes of 1."""
+    """Operands in one layout, the physical shape they broadcast to, and that layout."""
     shape = broadcast_shape(node, [b.shape(node, index) for index in operands])
     layout = b.best_layout([node.inputs[index] for index in operands], len(shape))
     tensors = []
@@ -66,7 +66,7 @@ def variadic(kind: str) -> Handler:
             shape = broadcast_shape(node, [y.shape, tensor.shape])
             y = b.op(kind, [y, tensor], shape, node.outputs[0], b.dtype(node), **attrs)
         if kind == "ADD" and node.kind == "Mean":
-            y = _times(b, y, 1 / len(tensors), node.outputs[0])
+            y = times(b, y, 1 / len(tensors), node.outputs[0])
         b.put(node, y, layout)
 
     return lower
@@ -98,21 +98,25 @@ def alias(b: Builder, node: Node) -> None:
     b.alias(node, b.value(node, 0))
 
 
-def _arithmetic(b: Builder, kind: str, x: Tensor, other: Tensor | float, hint: str, activation: str = "NONE") -> Tensor:
+def arithmetic(b: Builder, kind: str, x: Tensor, other: Tensor | float, hint: str, activation: str = "NONE") -> Tensor:
+    """`x` and a number, or a tensor that broadcasts to it."""
     if not isinstance(other, Tensor):
         other = b.constant(np.asarray(other, np.float32), f"{hint}/factor")
     return b.op(kind, [x, other], x.shape, hint, x.dtype, fused_activation_function=activation)
 
 
-def _times(b: Builder, x: Tensor, factor: Tensor | float, hint: str) -> Tensor:
-    return _arithmetic(b, "MUL", x, factor, hint)
+def times(b: Builder, x: Tensor, factor: Tensor | float, hint: str) -> Tensor:
+    """`x` by a factor."""
+    return arithmetic(b, "MUL", x, factor, hint)
 
 
-def _plus(b: Builder, x: Tensor, offset: Tensor | float, hint: str, activation: str = "NONE") -> Tensor:
-    return _arithmetic(b, "ADD", x, offset, hint, activation)
+def plus(b: Builder, x: Tensor, offset: Tensor | float, hint: str, activation: str = "NONE") -> Tensor:
+    """`x` and an offset, perhaps activated."""
+    return arithmetic(b, "ADD", x, offset, hint, activation)
 
 
-def _one(b: Builder, kind: str, x: Tensor, hint: str) -> Tensor:
+def one(b: Builder, kind: str, x: Tensor, hint: str) -> Tensor:
+    """An operator of one operand and no options."""
     return b.op(kind, [x], x.shape, hint, x.dtype)
 
 
@@ -124,23 +128,23 @@ def _hard_sigmoid(b: Builder, node: Node, x: Tensor) -> Tensor:
     """max(0, min(1, alpha x + beta)), as a sixth of a RELU6."""
     alpha, beta, hint = number(node, "alpha", 0.2), number(node, "beta", 0.5), node.outputs[0]
     if not math.isclose(alpha, 1 / 6, rel_tol=1e-5):
-        x = _times(b, x, 6 * alpha, f"{hint}/scaled")
-    return _times(b, _plus(b, x, 6 * beta, f"{hint}/shifted", "RELU6"), 1 / 6, hint)
+        x = times(b, x, 6 * alpha, f"{hint}/scaled")
+    return times(b, plus(b, x, 6 * beta, f"{hint}/shifted", "RELU6"), 1 / 6, hint)
 
 
 def _softplus(b: Builder, node: Node, x: Tensor) -> Tensor:
     """log(1 + exp x), without overflow: relu x + log(1 + exp -|x|)."""
     hint = node.outputs[0]
-    small = _one(b, "EXP", _one(b, "NEG", _one(b, "ABS", x, hint), hint), hint)
-    return _plus(b, _one(b, "RELU", x, hint), _one(b, "LOG", _plus(b, small, 1.0, hint), hint), hint)
+    small = one(b, "EXP", one(b, "NEG", one(b, "ABS", x, hint), hint), hint)
+    return plus(b, one(b, "RELU", x, hint), one(b, "LOG", plus(b, small, 1.0, hint), hint), hint)
 
 
 def _softsign(b: Builder, node: Node, x: Tensor) -> Tensor:
-    return _arithmetic(b, "DIV", x, _plus(b, _one(b, "ABS", x, node.name), 1.0, node.name), node.outputs[0])
+    return arithmetic(b, "DIV", x, plus(b, one(b, "ABS", x, node.name), 1.0, node.name), node.outputs[0])
 
 
 def _mish(b: Builder, node: Node, x: Tensor) -> Tensor:
-    return _times(b, x, _one(b, "TANH", _softplus(b, node, x), node.name), node.outputs[0])
+    return times(b, x, one(b, "TANH", _softplus(b, node, x), node.name), node.outputs[0])
 
 
 def _elu(b: Builder, node: Node, x: Tensor) -> Tensor:
@@ -149,9 +153,9 @@ def _elu(b: Builder, node: Node, x: Tensor) -> Tensor:
     alpha = number(node, "alpha", 1.6732632 if selu else 1.0)
     gamma, hint = number(node, "gamma", 1.0507010) if selu else 1.0, node.outputs[0]
     if alpha == gamma == 1.0:
-        return _one(b, "ELU", x, hint)
-    below = _one(b, "ELU", _arithmetic(b, "SUB", x, _one(b, "RELU", x, hint), hint), hint)
-    return _plus(b, _times(b, _one(b, "RELU", x, hint), gamma, hint), _times(b, below, alpha * gamma, hint), hint)
+        return one(b, "ELU", x, hint)
+    below = one(b, "ELU", arithmetic(b, "SUB", x, one(b, "RELU", x, hint), hint), hint)
+    return plus(b, times(b, one(b, "RELU", x, hint), gamma, hint), times(b, below, alpha * gamma, hint), hint)
 
 
 def _reciprocal(b: Builder, node: Node, x: Tensor) -> Tensor:
@@ -233,130 +237,6 @@ def where(b: Builder, node: Node) -> None:
     b.put(node, b.op("SELECT_V2", tensors, shape, node.outputs[0], b.dtype(node, 1)), layout)
 
 
-def softmax(kind: str) -> Handler:
-    """Softmax and LogSoftmax. Before opset 13 all axes from `axis` on are one."""
-
-    def lower(b: Builder, node: Node) -> None:
-        shape = b.shape(node)
-        rank = len(shape)
-        axis = axis_of(node, integer(node, "axis", -1 if b.opset >= 13 else 1), rank)
-        attrs = {"beta": 1.0} if kind == "SOFTMAX" else {}
-        if b.opset < 13 and any(size != 1 for size in shape[axis + 1 :]):
-            x = b.reshaped(b.tensor(node, 0), (math.prod(shape[:axis]), math.prod(shape[axis:])))
-            y = b.op(kind, [x], x.shape, node.outputs[0], **attrs)
-            b.put(node, b.reshaped(y, shape))
-            return
-        layout = b.layout(node)
-        if layout[-1] != axis:
-            layout = (*(a for a in layout if a != axis), axis)
-        x = b.tensor(node, 0, layout)
-        b.put(node, b.op(kind, [x], x.shape, node.outputs[0], **attrs), layout)
-
-    return lower
-
-
-def reduce(kind: str, before: str | None = None, after: str | None = None) -> Handler:
-    """A reduction over axes, perhaps between two elementwise operators (ReduceL2: square, sum, square root)."""
-
-    def lower(b: Builder, node: Node) -> None:
-        rank = len(b.shape(node))
-        axes = axes_of(b, node, 1, rank, default=[] if integer(node, "noop_with_empty_axes", 0) else None)
-        if not axes:
-            b.alias(node, b.value(node, 0))
-            return
-        layout, keep = b.layout(node), bool(integer(node, "keepdims", 1))
-        x, hint = b.tensor(node, 0, layout), node.outputs[0]
-        if before is not None:
-            x = b.op(before, [x], x.shape, f"{hint}/{before.lower()}", x.dtype)
-        places = sorted(layout.index(axis) for axis in axes)
-        shape = [1 if i in places else size for i, size in enumerate(x.shape) if keep or i not in places]
-        y = b.op(kind, [x, b.ints(places, hint)], shape, hint, x.dtype, keep_dims=keep)
-        if after is not None:
-            y = b.op(after, [y], y.shape, f"{hint}/{after.lower()}", y.dtype)
-        b.put(node, y, layout if keep else without_axes(layout, axes))
-
-    return lower
-
-
-def argument(kind: str) -> Handler:
-    """ArgMax and ArgMin."""
-
-    def lower(b: Builder, node: Node) -> None:
-        rank = len(b.shape(node))
-        axis = axis_of(node, integer(node, "axis", 0), rank)
-        if integer(node, "select_last_index", 0):
-            raise UnsupportedError(
-                f"{node.kind} {node.name!r} selects the last index among equals, which is not covered"
-            )
-        layout = b.layout(node)
-        x, hint = b.tensor(node, 0, layout), node.outputs[0]
-        at = layout.index(axis)
-        shape = [size for i, size in enumerate(x.shape) if i != at]
-        y = b.op(kind, [x, b.ints([at], hint)], shape, hint, DType.INT64, output_type="INT64")
-        if integer(node, "keepdims", 1):
-            b.put(node, b.reshaped(y, [1 if i == at else size for i, size in enumerate(x.shape)]), layout)
-        else:
-            b.put(node, y, without_axes(layout, [axis]))
-
-    return lower
-
-
-def batch_norm(b: Builder, node: Node) -> None:
-    """BatchNormalization with the statistics of training: a factor and an offset for each channel (axis 1)."""
-    if integer(node, "training_mode", 0):
-        raise UnsupportedError(f"BatchNormalization {node.name!r} is in training mode; export the model for inference")
-    shape = b.shape(node)
-    scale, offset, mean, variance = (b.array(node, index).astype(np.float32) for index in (1, 2, 3, 4))
-    if len(shape) < 2 or any(a.shape != (shape[1],) for a in (scale, offset, mean, variance)):
-        raise FormatError(f"BatchNormalization {node.name!r} has statistics that do not fit input {list(shape)}")
-    deviation = np.sqrt(np.maximum(variance + np.float32(number(node, "epsilon", 1e-5)), np.float32(1e-30)))
-    factor = scale / deviation
-    _scale_channels(b, node, factor, offset - mean * factor)
-
-
-def _scale_channels(b: Builder, node: Node, factor: np.ndarray, offset: np.ndarray) -> None:  # type: ignore[type-arg]
-    rank, hint = len(b.shape(node)), node.outputs[0]
-    layout = b.layout(node)
-    x = b.tensor(node, 0, layout)
-    spread = place((1, -1, *([1] * (rank - 2))), layout)
-    while len(spread) > 1 and spread[0] == 1:
-        spread = spread[1:]
-    y = _times(b, x, b.constant(factor.reshape(spread), f"{hint}/factor"), f"{hint}/scaled")
-    b.put(node, _plus(b, y, b.constant(offset.reshape(spread), f"{hint}/offset"), hint), layout)
-
-
-def normalize(b: Builder, node: Node) -> None:
-    """InstanceNormalization (over space) and LayerNormalization (over the last axes), from mean and variance."""
-    shape = b.shape(node)
-    rank = len(shape)
-    layout, hint = b.layout(node), node.outputs[0]
-    if node.kind == "InstanceNormalization":
-        axes, parameter = list(range(2, rank)), (-1, *([1] * (rank - 2)))
-    else:
-        axes = list(range(axis_of(node, integer(node, "axis", -1), rank), rank))
-        parameter = tuple(shape[axes[0] :])
-    x = b.tensor(node, 0, layout)
-    places = [layout.index(axis) for axis in axes]
-    reduced = [1 if i in places else size for i, size in enumerate(x.shape)]
-
-    def mean(value: Tensor, name: str) -> Tensor:
-        return b.op("MEAN", [value, b.ints(sorted(places), hint)], reduced, f"{hint}/{name}", keep_dims=True)
-
-    centred = _arithmetic(b, "SUB", x, mean(x, "mean"), f"{hint}/centred")
-    spread = _plus(b, mean(_times(b, centred, centred, hint), "variance"), number(node, "epsilon", 1e-5), hint)
-    y = _times(b, centred, _one(b, "RSQRT", spread, hint), f"{hint}/normal")
-    for index, kind in ((1, "MUL"), (2, "ADD")):
-        if b.has(node, index):
-            array = b.array(node, index)
-            if array.size != abs(math.prod(parameter)) and -1 not in parameter:
-                raise FormatError(f"{node.kind} {node.name!r} has parameters {list(array.shape)} for {list(shape)}")
-            value = b.arranged(node.inputs[index], array.reshape(parameter), layout)
-            if broadcast_shape(node, [y.shape, value.shape]) != y.shape:
-                raise FormatError(f"{node.kind} {node.name!r} has parameters {list(array.shape)} for {list(shape)}")
-            y = _arithmetic(b, kind, y, value, hint)
-    b.put(node, y, layout)
-
-
 def modulo(b: Builder, node: Node) -> None:
     """Mod with the divisor's sign (integers)."""
     if integer(node, "fmod", 0):
@@ -381,7 +261,8 @@ LOWERINGS: dict[str, Handler] = {
     **{
         name: variadic(kind) for name, kind in (("Max", "MAXIMUM"), ("Min", "MINIMUM"), ("Sum", "ADD"), ("Mean", "ADD"))
     },
-    **{name: alias for name in ("Identity", "Dropout")},
+    "Identity": alias,
+    "Dropout": alias,
     "LeakyRelu": composed(_leaky_relu),
     "HardSigmoid": composed(_hard_sigmoid),
     "Softplus": composed(_softplus),
@@ -396,19 +277,4 @@ LOWERINGS: dict[str, Handler] = {
     "Cast": cast,
     "Where": where,
     "Mod": modulo,
-    "Softmax": softmax("SOFTMAX"),
-    "LogSoftmax": softmax("LOG_SOFTMAX"),
-    "ReduceMean": reduce("MEAN"),
-    "ReduceSum": reduce("SUM"),
-    "ReduceMax": reduce("REDUCE_MAX"),
-    "ReduceMin": reduce("REDUCE_MIN"),
-    "ReduceProd": reduce("REDUCE_PROD"),
-    "ReduceL1": reduce("SUM", before="ABS"),
-    "ReduceL2": reduce("SUM", before="SQUARE", after="SQRT"),
-    "ReduceSumSquare": reduce("SUM", before="SQUARE"),
-    "ArgMax": argument("ARG_MAX"),
-    "ArgMin": argument("ARG_MIN"),
-    "BatchNormalization": batch_norm,
-    "InstanceNormalization": normalize,
-    "LayerNormalization": normalize,
 }

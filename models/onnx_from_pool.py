@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def _pool_window(b: Builder, node: Node, x: Tensor) -> Window:
 
 
 def _pool(b: Builder, node: Node, kind: str, x: Tensor, w: Window, padding: str) -> Tensor:
-    attrs = {
+    attrs: dict[str, Any] = {
         "padding": padding,
         "stride_h": w.strides[0],
         "stride_w": w.strides[1],
@@ -193,7 +194,7 @@ def _rounded(node: Node, mode: str, spots: FloatArray, size: int) -> Array:
     return np.clip(index, 0, size - 1).astype(np.int32)
 
 
-_OPTIONS = ({}, {"half_pixel_centers": True}, {"align_corners": True})
+_OPTIONS: tuple[dict[str, bool], ...] = ({}, {"half_pixel_centers": True}, {"align_corners": True})
 _TRANSFORMS = ("asymmetric", "half_pixel", "align_corners")
 
 
@@ -268,7 +269,7 @@ def local_response(b: Builder, node: Node) -> None:
     x, size = _blocks(b, node), integer(node, "size", 1)
     if size < 1 or size % 2 == 0:
         raise UnsupportedError(f"LRN {node.name!r} has size {size}; odd sizes are covered")
-    attrs = {
+    attrs: dict[str, Any] = {
         "radius": size // 2,
         "bias": number(node, "bias", 1.0),
         "alpha": number(node, "alpha", 1e-4) / size,

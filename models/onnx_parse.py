@@ -27,7 +27,7 @@ def parse(source: Path | bytes) -> Net:
 
     Raises `FormatError` where the file is damaged, `UnsupportedError` where it is sound and not covered.
     """
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
     from onnx import ModelProto
 
     content = source.read_bytes() if isinstance(source, Path) else source
@@ -108,7 +108,7 @@ class _Parser:
             return _typed(proto, dtype, count, what).reshape(shape)
         if len(raw) != count * dtype.itemsize:
             raise FormatError(
-                f"constant {what!r} of {dtype}{list(shape)} needs {count * dtype.itemsize} bytes, the file has {len(raw)}"
+                f"constant {what!r} of {dtype}{list(shape)} needs {count * dtype.itemsize} bytes, there are {len(raw)}"
             )
         return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape)
 

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketgraph.models import onnx_from_conv, onnx_from_math, onnx_from_pool, onnx_from_quant, onnx_from_shape
+from pocketgraph.models import (
+    onnx_from_conv,
+    onnx_from_math,
+    onnx_from_pool,
+    onnx_from_quant,
+    onnx_from_reduce,
+    onnx_from_shape,
+)
 from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.graph import DType, Graph, Model, Tensor
 from pocketgraph.models.onnx_build import Builder, Placed
@@ -27,6 +34,7 @@ LOWERINGS: dict[str, Callable[[Builder, Node], None]] = {
     **onnx_from_math.LOWERINGS,
     **onnx_from_pool.LOWERINGS,
     **onnx_from_quant.LOWERINGS,
+    **onnx_from_reduce.LOWERINGS,
     **onnx_from_shape.LOWERINGS,
 }
 """ONNX operator -> the function that adds its ops."""

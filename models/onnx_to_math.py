@@ -1,4 +1,4 @@
-"""Elementwise arithmetic, activations, comparisons and reductions as ONNX nodes, each in the layout its operands have."""
+"""Elementwise arithmetic, activations, comparisons and reductions as ONNX nodes, in their operands' layout."""
 
 from __future__ import annotations
 
