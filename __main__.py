@@ -11,6 +11,7 @@ import traceback
 from types import FrameType
 
 import click
+
 from pocketgraph import __version__
 from pocketgraph.models.errors import PocketgraphError
 
@@ -45,7 +46,7 @@ def cli(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 2 for what the user can mend, 130 after Ctrl-C, 1 for a defect."""
+    """Run the command line; returns the exit code: 0, 2 for what a user can mend, 130 after Ctrl-C, 1 for a defect."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     # wherever it stands on the line: after a failure people add it at the end

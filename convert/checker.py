@@ -6,6 +6,7 @@ import importlib.metadata
 from pathlib import Path
 
 import numpy as np
+
 from pocketgraph.convert.examples import Example, make_examples
 from pocketgraph.convert.pictures import from_input
 from pocketgraph.convert.prune.calibration import Calibration

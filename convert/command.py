@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
 from pocketgraph.models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ _OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs
 @_option(_CALIBRATION, "--scale", metavar="X[,Y,Z]", help="Pixel values 0..255 are multiplied by this.")
 @_option(_CALIBRATION, "--offset", metavar="X[,Y,Z]", help="... and this is added.")
 @_option(_CALIBRATION, "--fit", type=click.Choice(["stretch", "crop", "letterbox"]),
-         help="How a picture becomes the model's shape. Default for all three: the zoo's word, else 1/255, 0, stretch.")  # fmt: skip
+         help="How a picture takes the model's shape. Default of these three: as the zoo says.")  # fmt: skip
 @_option(_RUN, "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the engines.")
 @_option(_RUN, "--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 def convert(model: str, outputs: tuple[str, ...], targets: str | None, json_file: str | None, **options: Any) -> None:
@@ -225,10 +226,11 @@ def _command_line() -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def explain(model: str, engine: str, as_json: bool) -> None:
     """Say for each node of MODEL (a file or a zoo name) whether it runs sparse, and if not, which rule stops it."""
+    from rich.console import Console
+
     from pocketgraph.convert.explain import explain_model, render
     from pocketgraph.convert.source import read_source
     from pocketgraph.convert.terminal import progress_bars
-    from rich.console import Console
 
     with progress_bars() as progress:
         explanation = explain_model(read_source(model, progress), engine)

@@ -11,13 +11,15 @@ from typing import Literal
 
 from pocketgraph.convert.account import layers_of, versions, zeros_among
 from pocketgraph.convert.checker import Checker
+from pocketgraph.convert.explain import explain_model
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.prune.config import PruneConfig
 from pocketgraph.convert.report import html_report
 from pocketgraph.convert.result import Account, ConvertResult
 from pocketgraph.convert.source import Progress, Source, open_source
 from pocketgraph.convert.staging import Staging
-from pocketgraph.convert.verify import guess_task
+from pocketgraph.convert.targets import export
+from pocketgraph.convert.verify import Verification, guess_task
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model
@@ -94,14 +96,27 @@ def convert_model(
         loaded = _load_calibration(calibration, given, preprocess, samples)
         checking = _load_calibration(held_back, given, preprocess, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
-        model, errors = _prune(given, prune, tuning, recover, seed, progress)
+        model, errors = _prune(given, prune, tuning, recover=recover, seed=seed, progress=progress)
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
         chosen = preprocess or given.preprocess or Preprocess()
         checker = Checker(given, checking, chosen, task, threads=threads, seed=seed, progress=progress)
         accounts = []
         for file in files:
+            progress(f"write {file.name}", 0, 0)
             part = staging.temporary(file)
-            accounts.append(_export(given, model, file, part, dtype, tuning, checker, progress))
+            rewrites = export(model, part, dtype=dtype, calibration=tuning)
+            verification, note = checker.check(part, file)
+            accounts.append(
+                _account(
+                    given,
+                    file,
+                    part,
+                    dtype=dtype,
+                    rewrites=given.notes + rewrites,
+                    verification=verification,
+                    note=note,
+                )
+            )
         layers = layers_of(model, errors)
         result = ConvertResult(
             source=given.name,
@@ -182,6 +197,7 @@ def _prune(
     given: Source,
     prune: PruneConfig | None,
     calibration: Calibration | None,
+    *,
     recover: int,
     seed: int,
     progress: Progress,
@@ -211,24 +227,18 @@ def _prune(
     return model, {layer.name: layer.error for layer in pruned.layers}
 
 
-def _export(
+def _account(
     given: Source,
-    model: Model,
     file: Path,
     part: Path,
-    dtype: WeightType,
-    calibration: Calibration | None,
-    checker: Checker,
-    progress: Progress,
+    *,
+    dtype: str,
+    rewrites: list[str],
+    verification: Verification | None,
+    note: str,
 ) -> Account:
-    """Write one output to `part`, run it against the dense model, and account for it as `file`."""
-    from pocketgraph.convert.explain import explain_model
-    from pocketgraph.convert.targets import export
-
+    """What there is to say about the output `file`, which lies at `part` for now."""
     target = file.suffix.lower().lstrip(".")
-    progress(f"write {file.name}", 0, 0)
-    rewrites = export(model, part, dtype=dtype, calibration=calibration)
-    verification, note = checker.check(part, file)
     return Account(
         path=str(file),
         target=target,
@@ -237,7 +247,7 @@ def _export(
         dense_bytes=len(_dense_file(given.dense, target)),
         verification=verification,
         note=note,
-        rewrites=given.notes + rewrites,
+        rewrites=rewrites,
         explanation=explain_model(read_model(part)) if target == "tflite" else None,
     )
 

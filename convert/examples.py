@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.convert import pictures
 from pocketgraph.convert.verify import Task, mask_iou
 from pocketgraph.runtime import RunnableModel

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.models.preprocess import Preprocess
 
 Rgb = npt.NDArray[np.uint8]
@@ -30,7 +31,7 @@ def from_input(values: Array, preprocess: Preprocess) -> Rgb | None:
 
 
 def probability(mask: Array) -> npt.NDArray[np.float32]:
-    """A mask output [1, h, w, c] as one plane in 0..1: the probability, or for several classes 1 minus the background's."""
+    """A mask output [1, h, w, c] as one plane in 0..1: the probability, or of several classes all but the first."""
     plane = mask[0] if mask.ndim == 4 else mask
     if plane.ndim == 2:
         plane = plane[..., None]
@@ -55,7 +56,7 @@ def overlay(rgb: Rgb, mask: npt.NDArray[np.float32], colour: tuple[int, int, int
 
 
 def difference(dense: npt.NDArray[np.float32], sparse: npt.NDArray[np.float32], size: tuple[int, int]) -> Rgb:
-    """Where two masks differ, at (height, width): blue where only the dense one is set, orange where only the sparse is."""
+    """Where two masks differ, at (height, width): blue where only the dense is set, orange where only the sparse."""
     signed = fit_mask(sparse, *size) - fit_mask(dense, *size)
     strength = np.abs(signed)[..., None]
     colour = np.where(

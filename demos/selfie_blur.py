@@ -1,4 +1,4 @@
-"""The selfie-blur demo: the background blur of video calls, with 70 % of the model's weights gone, seen on real pictures.
+"""The selfie-blur demo: the background blur of video calls with 70 % of its weights gone, seen on real pictures.
 
 Fetches MediaPipe's selfie segmentation and a few pictures of people, prunes the model without training, writes it as
 sparse .tflite and .onnx with a report, and puts original, dense mask, sparse mask and blurred background side by side.
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.convert import PruneConfig, convert_model
 from pocketgraph.convert.pictures import Rgb, encode, fit_mask, overlay, probability
 from pocketgraph.convert.prune.calibration import Calibration

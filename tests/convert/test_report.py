@@ -166,7 +166,9 @@ def test_the_account_is_json_without_infinity() -> None:
 
 
 def test_columns_are_as_high_as_their_values() -> None:
-    chart = plots.columns([plots.Column(0.5, "half"), plots.Column(2.0, "over"), plots.Column(float("nan"), "none")], top=1)
+    chart = plots.columns(
+        [plots.Column(0.5, "half"), plots.Column(2.0, "over"), plots.Column(float("nan"), "none")], top=1
+    )
     heights = [float(value) for value in re.findall(r'<rect[^>]* height="([\d.]+)"', chart)]
     assert heights == [50, 100, 0]
 

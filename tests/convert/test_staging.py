@@ -29,9 +29,14 @@ def test_committed_files_replace_the_old_ones_and_leave_nothing_else(tmp_path) -
 def test_without_commit_nothing_changes(tmp_path, error) -> None:
     old = tmp_path / "a.txt"
     old.write_text("old")
-    with pytest.raises(error), Staging([old, tmp_path / "new" / "b.txt"]) as staging:
-        staging.temporary(old).write_text("half")
-        raise error
+
+    def fail_half_way() -> None:
+        with Staging([old, tmp_path / "new" / "b.txt"]) as staging:
+            staging.temporary(old).write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail_half_way()
     assert everything_in(tmp_path) == {"a.txt": "old"}
     assert not (tmp_path / "new").exists()
 
@@ -39,10 +44,11 @@ def test_without_commit_nothing_changes(tmp_path, error) -> None:
 def test_where_the_second_move_fails_the_first_is_put_back(tmp_path) -> None:
     first, second = tmp_path / "a.txt", tmp_path / "b.txt"
     first.write_text("old")
-    with pytest.raises(UsageError, match=r"b\.txt"), Staging([first, second]) as staging:
+    with Staging([first, second]) as staging:
         staging.temporary(first).write_text("A")
         staging.temporary(second).unlink()
-        staging.commit()
+        with pytest.raises(UsageError, match=r"b\.txt"):
+            staging.commit()
     assert everything_in(tmp_path) == {"a.txt": "old"}
 
 

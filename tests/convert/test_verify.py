@@ -98,7 +98,7 @@ def test_landmark_error_is_relative_to_the_range() -> None:
 
 
 def test_a_converted_model_that_gives_nan_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="'x/y'.*NaN"):
+    with pytest.raises(UnsupportedError, match=r"'x/y' .* NaN"):
         compare("other", Scaled((1, 2)), Scaled((1, 2), np.nan), [[[1, 2]]])
 
 
