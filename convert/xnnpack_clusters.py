@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from pocketgraph.convert.xnnpack_nodes import Delegated, Node
+
+from pocketgraph.convert.xnnpack_nodes import Delegated, Node, delegate
 from pocketgraph.convert.xnnpack_rules import Fit, Verdict, judge
-from pocketgraph.models.graph import Tensor
+from pocketgraph.models.graph import Graph, Tensor
 
 
 @dataclass(eq=False)
@@ -164,3 +165,30 @@ def count_zeros(node: Node, delegated: Delegated) -> tuple[int, int]:
     """(zeros, weights) of the constant filter of `node`; (0, 0) where it is computed."""
     filters = delegated.array(node.op.input(1))
     return (0, 0) if filters is None else (int(filters.size - np.count_nonzero(filters)), int(filters.size))
+
+
+def sparse_zeros(graph: Graph) -> int:
+    """How many zeros the engine skips when weights are stored sparse; -1 where it then computes nonsense."""
+    delegated = delegate(graph)
+    delegated.hinted = {node.partition for node in delegated.nodes}
+    found = find_clusters(delegated)
+    if any(danger(node, found) for node in delegated.nodes):
+        return -1
+    return sum(cluster.zeros for cluster in found.clusters if cluster.active)
+
+
+def danger(node: Node, clusters: Clusters) -> str:
+    """What goes wrong where a node reads channels-first data, writes the usual layout, and is no end; else empty."""
+    reads = any(tensor in clusters.channels_first for tensor in node.inputs)
+    writes = node.op.outputs[0] in clusters.channels_first
+    if not reads or writes or node.op.kind in ("MEAN", "SUM", "DEPTH_TO_SPACE", "FULLY_CONNECTED"):
+        return ""
+    shape = node.op.outputs[0].shape
+    if node.op.kind == "CONV_2D":
+        return (
+            "ends a cluster without converting the layout back: preparing the run fails and outputs are not computed;"
+            " behind a global average pooling make it FULLY_CONNECTED, elsewhere end with DEPTH_TO_SPACE"
+        )
+    if len(shape) == 4 and shape[1] * shape[2] > 1:
+        return "ends a cluster without converting the layout back: its output comes out in the wrong order"
+    return ""

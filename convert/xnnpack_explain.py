@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pocketgraph.convert.explanation import ClusterReport, Explanation, NodeReport, Role
-from pocketgraph.convert.xnnpack_clusters import Cluster, Clusters, count_zeros, find_clusters, is_counted
+from pocketgraph.convert.xnnpack_clusters import Cluster, Clusters, count_zeros, danger, find_clusters, is_counted
 from pocketgraph.convert.xnnpack_nodes import Delegated, Node, delegate
 from pocketgraph.convert.xnnpack_rules import THRESHOLD, Fit
 from pocketgraph.models.graph import Array, Graph, Model
@@ -49,7 +49,7 @@ def _report(
         last = node.op.outputs[0] in clusters.channels_first
         report.in_cluster = any(first) or last
         report.sparse = is_counted(node) and last
-        report.danger = _danger(node, reads=any(first), writes=last)
+        report.danger = danger(node, clusters)
         if report.sparse:
             filters = delegated.array(node.op.input(1))
             report.block = None if filters is None else engine_block(filters)
@@ -64,21 +64,6 @@ def _role(node: Node, cluster: Cluster, clusters: Clusters) -> Role:
     if Fit.END in clusters.verdicts[node].fit and node.op.outputs[0] not in inside:
         return "end"
     return "inside"
-
-
-def _danger(node: Node, *, reads: bool, writes: bool) -> str:
-    """A node that reads channels-first data, writes the usual layout, and is no end, breaks the run."""
-    if not reads or writes or node.op.kind in ("MEAN", "SUM", "DEPTH_TO_SPACE", "FULLY_CONNECTED"):
-        return ""
-    shape = node.op.outputs[0].shape
-    if node.op.kind == "CONV_2D":
-        return (
-            "ends a cluster without converting the layout back: preparing the run fails and outputs are not computed;"
-            " behind a global average pooling make it FULLY_CONNECTED, elsewhere end with DEPTH_TO_SPACE"
-        )
-    if len(shape) == 4 and shape[1] * shape[2] > 1:
-        return "ends a cluster without converting the layout back: its output comes out in the wrong order"
-    return ""
 
 
 def _why_inactive(cluster: Cluster) -> tuple[str, str]:

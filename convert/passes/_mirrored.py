@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import constant, only_consumer
 from pocketgraph.convert.passes._windows import CONVOLUTIONS, Window, same_begin, slide_over, sliding, zero_padding
 from pocketgraph.models.graph import Graph, Op, Tensor

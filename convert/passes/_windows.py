@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import constant, insert_before, only_consumer, value
 from pocketgraph.models.graph import Graph, Op, Tensor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pocketgraph.convert.passes.dequantize import real_values
 from pocketgraph.models.graph import Array, DType, Graph, Model, Op, Tensor
 

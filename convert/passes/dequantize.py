@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import bypass
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import DType, FloatArray, Graph, Model, Op, Tensor

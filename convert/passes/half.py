@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import consumers_of
 from pocketgraph.convert.passes.sparsify import unpack_before_use
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import constant, insert_before, only_consumer, substitute, value
 from pocketgraph.models.graph import Graph, Model, Op, Tensor
 

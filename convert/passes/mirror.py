@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import constant, insert_before, value
 from pocketgraph.convert.passes._mirrored import Axes, mirror_op
 from pocketgraph.convert.passes._windows import sliding

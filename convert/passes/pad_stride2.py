@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import constant, insert_before, value
 from pocketgraph.convert.passes._windows import CONVOLUTIONS, Sliding, Window, slide_over, sliding
 from pocketgraph.models.graph import Array, Graph, Model, Op

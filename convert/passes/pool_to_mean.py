@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pocketgraph.convert.passes._edit import constant
 from pocketgraph.models.graph import Model, Op
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
-from pocketgraph.models.sparsity import encode
+
+from pocketgraph.models.graph import Array, DType, Graph, Model, Op, Tensor
+from pocketgraph.models.sparsity import Sparsity, encode
 
 _WEIGHTS = {"CONV_2D": 1, "FULLY_CONNECTED": 1}
+_SMALL = 256  # indices below it are stored in one byte
 
 
 class Sparsify:
-    """Encode constant weights with at least `threshold` zeros: non-zero values, with the input channel compressed.
+    """Encode constant weights with at least `threshold` zeros: non-zero values, with one dimension compressed.
+
+    That is the input channel, as other converters do it, or the output channel where only its indices fit one byte.
 
     Applies to weights of 1x1 convolutions and fully connected layers (and of larger convolutions where the encoding is
     smaller). A DENSIFY op restores the dense weight when the model is loaded; it is also what tells XNNPACK to look for
@@ -30,20 +36,40 @@ class Sparsify:
                 notes.append(f"stored {count} weights sparse")
         return notes
 
+    def would_encode(self, model: Model) -> bool:
+        """Whether any weight of `model` would be stored sparse."""
+        return any(self._encoding(tensor) is not None for graph in model.graphs for tensor in _weights(graph))
+
     def _encode(self, graph: Graph, tensor: Tensor) -> bool:
-        dense = tensor.dense()
-        if 1 - np.count_nonzero(dense) / max(1, dense.size) < self.threshold:
+        encoding = self._encoding(tensor)
+        if encoding is None:
             return False
-        values, sparsity = encode(dense)
-        size = values.nbytes + sum(
-            level.segments.nbytes + level.indices.nbytes for level in sparsity.levels if hasattr(level, "segments")
-        )
-        if size >= dense.nbytes:
-            return False
+        values, sparsity = encoding
         stored = Tensor(graph.unique_name(f"{tensor.name}/sparse"), tensor.shape, tensor.dtype, values)
         stored.sparsity = sparsity
         unpack_before_use(graph, tensor, Op("DENSIFY", [stored], [tensor]))
         return True
+
+    def _encoding(self, tensor: Tensor) -> tuple[Array, Sparsity] | None:
+        dense = tensor.dense()
+        stored = np.count_nonzero(dense)
+        if not dense.size or 1 - stored / dense.size < self.threshold:
+            return None
+        order = tuple(range(dense.ndim))
+        if dense.shape[0] <= _SMALL < dense.shape[-1]:
+            order = (*order[1:][::-1], 0)
+        # a value, its index, and about one segment per row
+        size = (
+            stored * (dense.itemsize + _index_bytes(dense.shape[order[-1]])) + 4 * dense.size // dense.shape[order[-1]]
+        )
+        if size >= dense.nbytes:
+            return None
+        values, sparsity = encode(np.ascontiguousarray(dense.transpose(order)))
+        return values, replace(sparsity, traversal_order=order)
+
+
+def _index_bytes(size: int) -> int:
+    return 1 if size <= _SMALL else 2 if size <= 1 << 16 else 4
 
 
 def _weights(graph: Graph) -> list[Tensor]:
