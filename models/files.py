@@ -126,8 +126,10 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     try:
         yield file, temporary
     finally:
-        file.close()
-        temporary.unlink(missing_ok=True)
+        try:
+            file.close()  # writes what is still buffered, which a full disk refuses
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
