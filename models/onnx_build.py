@@ -16,6 +16,7 @@ from pocketgraph.models.onnx_proto import Node
 
 _MAX_ELEMENTS = 2**31 - 1
 _MIN_BUDGET = 64 << 20
+_VERSIONS = {"BROADCAST_TO": 2}
 _NARROWED = {np.dtype(np.float16): np.float32, np.dtype(np.float64): np.float32}
 
 
@@ -89,7 +90,7 @@ class Builder:
             if any(size < 1 for size in shape) or math.prod(shape) > _MAX_ELEMENTS:
                 raise FormatError(f"{kind} {hints[0]!r} would have the shape {list(shape)}")
         outputs = [Tensor(self.fresh(h), tuple(s), dtype) for s, h in zip(shapes, hints, strict=True)]
-        self.ops.append(Op(kind, list(inputs), outputs, attrs))
+        self.ops.append(Op(kind, list(inputs), outputs, attrs, _version(kind, inputs, attrs)))
         return outputs
 
     def value(self, node: Node, index: int) -> Array | Placed:
@@ -209,6 +210,17 @@ class Builder:
     def alias(self, node: Node, value: Array | Placed) -> None:
         """Output 0 of `node` is `value` itself."""
         self.values[node.outputs[0]] = value
+
+
+def _version(kind: str, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> int:
+    """The version of the builtin that has what `attrs` and `inputs` use."""
+    if kind in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"):
+        return 3 if attrs["half_pixel_centers"] else 1
+    if kind == "DEPTHWISE_CONV_2D":
+        return 2 if attrs["dilation_h_factor"] > 1 or attrs["dilation_w_factor"] > 1 else 1
+    if kind == "TRANSPOSE_CONV":
+        return 3 if len(inputs) > 3 else 1
+    return _VERSIONS.get(kind, 1)
 
 
 def integer(node: Node, name: str, default: int) -> int:

@@ -231,7 +231,7 @@ class Emitter:
             return self._shared[key]
         missing = rank - stored.array.ndim
         shape = (1,) * missing + stored.array.shape
-        name = self.initializer(np.ascontiguousarray(stored.array.reshape(shape).transpose(layout)), tensor.name)
+        name = self.initializer(stored.array.reshape(shape).transpose(layout).copy(order="C"), tensor.name)
         if stored.quantization is not None:
             shifted = Quantization(
                 stored.quantization.scale, stored.quantization.zero_point, stored.quantization.axis + missing

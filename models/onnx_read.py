@@ -25,6 +25,7 @@ from pocketgraph.models.graph import DType, Graph, Model, Tensor
 from pocketgraph.models.onnx_build import Builder, Placed
 from pocketgraph.models.onnx_fold import FOLDS, fold
 from pocketgraph.models.onnx_fuse import fuse
+from pocketgraph.models.onnx_gelu import join_gelu
 from pocketgraph.models.onnx_layout import identity
 from pocketgraph.models.onnx_parse import parse
 from pocketgraph.models.onnx_proto import Net, Node
@@ -62,6 +63,7 @@ def build(net: Net, budget: int) -> Graph:
         dtype = DType.FLOAT32 if value.dtype in (DType.FLOAT16, DType.FLOAT64) else value.dtype
         inputs.append(Tensor(value.name, value.shape, dtype))
         builder.values[value.name] = Placed(inputs[-1], identity(len(value.shape)))
+    join_gelu(net)
     for node in net.nodes:
         _lower(builder, node)
     graph = Graph(net.name or "main", inputs, [], builder.ops)

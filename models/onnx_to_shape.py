@@ -9,7 +9,7 @@ import numpy as np
 from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.graph import DType, Op, Tensor
 from pocketgraph.models.onnx_emit import Emitter
-from pocketgraph.models.onnx_layout import Layout, identity, place, reshape_through, without_axes
+from pocketgraph.models.onnx_layout import Layout, identity, place, reshape_through, with_axes, without_axes
 from pocketgraph.models.onnx_to_math import normal_axes
 
 
@@ -59,7 +59,8 @@ def pad(emit: Emitter, op: Op) -> None:
     operands, attrs = [emit.get(x, layout), ends], {}
     if op.kind == "MIRROR_PAD":
         if op.attrs.get("mode", "REFLECT") != "REFLECT":
-            raise UnsupportedError(f"MIRROR_PAD {op.name!r} repeats the border (SYMMETRIC), which ONNX cannot do")
+            emit.finish(op, _repeated(emit, op, operands[0], amounts, layout), layout)
+            return
         attrs["mode"] = "reflect"
     elif op.kind == "PADV2":
         value = emit.get(op.input(2))
@@ -67,38 +68,60 @@ def pad(emit: Emitter, op: Op) -> None:
     emit.finish(op, emit.node("Pad", operands, op.name, **attrs), layout)
 
 
+def _repeated(emit: Emitter, op: Op, name: str, amounts: list[list[int]], layout: Layout) -> str:
+    """`name` mirrored with the border itself repeated (SYMMETRIC), which ONNX has no padding mode for."""
+    for axis, (before, after) in enumerate(amounts):
+        size = op.input(0).shape[axis]
+        if max(before, after) > size:
+            raise FormatError(f"MIRROR_PAD {op.name!r} mirrors {max(before, after)} of {size} elements")
+        if before or after:
+            index = [*range(before - 1, -1, -1), *range(size), *range(size - 1, size - 1 - after, -1)]
+            name = emit.node("Gather", [name, emit.int64s(index, op.name)], op.name, axis=layout.index(axis))
+    return name
+
+
 def strided_slice(emit: Emitter, op: Op) -> None:
     """STRIDED_SLICE with its masks."""
     x = op.input(0)
     begin, end, strides = (emit.constant(op, index).reshape(-1).tolist() for index in (1, 2, 3))
+    if not len(begin) == len(end) == len(strides) or 0 in strides:
+        raise FormatError(f"STRIDED_SLICE {op.name!r} has begin {begin}, end {end}, strides {strides}")
     masks = {
-        name: int(op.attrs.get(f"{name}_mask", 0)) for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+        key: int(op.attrs.get(f"{key}_mask", 0)) for key in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
     }
-    if masks["ellipsis"] or masks["new_axis"]:
-        raise UnsupportedError(
-            f"STRIDED_SLICE {op.name!r} has an ellipsis or new-axis mask, which is not written to ONNX"
-        )
-    if not len(begin) == len(end) == len(strides) <= len(x.shape) or 0 in strides:
-        raise FormatError(
-            f"STRIDED_SLICE {op.name!r} has begin {begin}, end {end}, strides {strides} for {list(x.shape)}"
-        )
-    dropped = [axis for axis in range(len(begin)) if masks["shrink_axis"] >> axis & 1]
-    for axis, step in enumerate(strides):
-        size = x.shape[axis]
-        if axis in dropped:
-            begin[axis] %= size or 1
-            end[axis], strides[axis] = begin[axis] + 1, 1
+    given = range(len(begin))
+    new = [i for i in given if masks["new_axis"] >> i & 1 and not masks["ellipsis"] >> i & 1]
+    whole = len(x.shape) - sum(1 for i in given if i not in new and not masks["ellipsis"] >> i & 1)
+    if whole < 0 or masks["ellipsis"] & (masks["ellipsis"] - 1):
+        raise FormatError(f"STRIDED_SLICE {op.name!r} has {len(begin)} entries for shape {list(x.shape)}")
+    bounds: tuple[list[int], list[int], list[int]] = ([], [], [])
+    dropped: list[int] = []
+    appeared: list[int] = []
+    for i in given:
+        axis = len(bounds[0])
+        if masks["ellipsis"] >> i & 1:
+            entries = [(0, size, 1) for size in x.shape[axis : axis + whole]]
+        elif i in new:
+            appeared.append(axis - len(dropped) + len(appeared))
             continue
-        if masks["begin"] >> axis & 1:
-            begin[axis] = 0 if step > 0 else size - 1
-        if masks["end"] >> axis & 1:
-            end[axis] = size if step > 0 else -size - 1
+        else:
+            size, step = x.shape[axis], strides[i]
+            start = (0 if step > 0 else size - 1) if masks["begin"] >> i & 1 else begin[i]
+            stop = (size if step > 0 else -size - 1) if masks["end"] >> i & 1 else end[i]
+            if masks["shrink_axis"] >> i & 1:
+                dropped.append(axis)
+                start = begin[i] % max(1, size)
+                stop, step = start + 1, 1
+            entries = [(start, stop, step)]
+        for entry in entries:
+            for values, value in zip(bounds, entry, strict=True):
+                values.append(value)
     layout = emit.layout(x)
-    name = _cut(emit, op, emit.get(x, layout), begin, end, strides, layout)
-    if dropped:
-        places = sorted(layout.index(axis) for axis in dropped)
-        name = emit.node("Squeeze", [name, emit.int64s(places, op.name)], f"{op.name}/squeezed")
-    emit.finish(op, name, without_axes(layout, dropped))
+    name = _cut(emit, op, emit.get(x, layout), *bounds, layout)
+    if dropped or appeared:
+        layout = with_axes(without_axes(layout, dropped), appeared)
+        name = emit.reshape(name, place(op.outputs[0].shape, layout), op.name)
+    emit.finish(op, name, layout)
 
 
 def slice_(emit: Emitter, op: Op) -> None:
