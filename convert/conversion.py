@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -18,16 +19,14 @@ from pocketgraph.convert.report import html_report
 from pocketgraph.convert.result import Account, ConvertResult
 from pocketgraph.convert.source import Progress, Source, open_source
 from pocketgraph.convert.staging import Staging
-from pocketgraph.convert.targets import export
+from pocketgraph.convert.targets import WEIGHT_TYPES, export, names
 from pocketgraph.convert.verify import Verification, guess_task
-from pocketgraph.models.errors import UsageError
+from pocketgraph.models.errors import MissingExtraError, UsageError
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model
 from pocketgraph.models.preprocess import Preprocess
 
 WeightType = Literal["f32", "f16", "int8"]
-TARGETS = ("tflite", "onnx")
-WEIGHT_TYPES: tuple[WeightType, ...] = ("f32", "f16", "int8")
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -63,7 +62,7 @@ def convert_model(
         What to prune; None converts without pruning.
     calibration
         A folder of pictures, a picture, a video, .npy or .npz, at most `samples` of it. Needed to prune (except
-        by magnitude without re-estimation), for `recover` and for int8.
+        by magnitude without re-estimation) and for `recover`; with int8 it quantises activations too.
     held_back
         Other inputs, to verify with; without it a quarter of `calibration` is held back for that.
     preprocess
@@ -90,7 +89,7 @@ def convert_model(
     extras = [Path(file) for file in (report, json_file) if file is not None]
     _check_options(files, dtype, samples, recover, prune)
     if calibration is None:
-        _check_needs(prune, recover, dtype)
+        _check_needs(prune, recover)
     with Staging([*files, *extras]) as staging:
         given = open_source(source, progress)
         loaded = _load_calibration(calibration, given, preprocess, samples)
@@ -148,10 +147,10 @@ def _check_options(files: list[Path], dtype: str, samples: int, recover: int, pr
     if not files:
         raise UsageError("no output is given: name at least one .tflite or .onnx file")
     for file in files:
-        if file.suffix.lower().lstrip(".") not in TARGETS:
+        if file.suffix.lower().lstrip(".") not in names():
             raise UsageError(
                 f"cannot tell the format of {file} from its suffix {file.suffix!r}: give a name that ends in"
-                f" {' or '.join('.' + target for target in TARGETS)}"
+                f" {' or '.join('.' + target for target in names())}"
             )
     if dtype not in WEIGHT_TYPES:
         raise UsageError(f"the weight type is {dtype!r}: choose one of {', '.join(WEIGHT_TYPES)}")
@@ -161,6 +160,12 @@ def _check_options(files: list[Path], dtype: str, samples: int, recover: int, pr
         raise UsageError(f"the number of recovery steps is {recover}: it must be 0 or more")
     if recover and prune is None:
         raise UsageError("recovery fine-tunes a pruned model: give a sparsity too")
+    if dtype == "int8" and any(file.suffix.lower() != ".tflite" for file in files):
+        raise UsageError("int8 is for .tflite only: give f32 or f16 for the other formats")
+    if dtype == "int8" and find_spec("ai_edge_quantizer") is None:
+        raise MissingExtraError("writing int8 weights", "int8")
+    if recover and find_spec("tensorflow") is None:
+        raise MissingExtraError("recovery", "train")
 
 
 def _load_calibration(
@@ -171,7 +176,7 @@ def _load_calibration(
     return Calibration.load(calibration, given.dense.main, preprocess or given.preprocess, samples)
 
 
-def _check_needs(prune: PruneConfig | None, recover: int, dtype: str) -> None:
+def _check_needs(prune: PruneConfig | None, recover: int) -> None:
     """Refuse what cannot be done without calibration inputs."""
     if prune is not None and prune.needs_calibration:
         raise UsageError(
@@ -179,10 +184,9 @@ def _check_needs(prune: PruneConfig | None, recover: int, dtype: str) -> None:
             " give a folder of pictures, a video or an .npz (--calibration), or prune by magnitude without"
             " re-estimation (--method magnitude --no-reestimate), which costs much accuracy"
         )
-    if recover or dtype == "int8":
+    if recover:
         raise UsageError(
-            f"{'recovery' if recover else 'int8'} needs calibration inputs: give a folder of pictures, a video or an"
-            " .npz (--calibration)"
+            "recovery needs calibration inputs: give a folder of pictures, a video or an .npz (--calibration)"
         )
 
 

@@ -18,7 +18,7 @@ Task = Literal["classifier", "segmentation", "landmarks", "other"]
 Grade = Literal["equal", "good", "fair", "poor"]
 
 MASK_THRESHOLD = 0.5
-_EQUAL_DB = 80.0
+_EQUAL_DB = 60.0
 _CAP_DB = 999.0
 # (good from, fair from) on the number that a task is judged by
 _GRADES: dict[str, tuple[float, float]] = {
