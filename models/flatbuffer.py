@@ -69,8 +69,12 @@ class Reader:
         self._data = memoryview(data)
         self._schema = schema
         self._names = {enum: {number: name for name, number in v.items()} for enum, v in schema.enums.items()}
-        self._tables_left = len(data) // 4 + 16
-        self._characters_left = 4 * len(data) + 4096
+        self._slots = {
+            name: len(fields) + sum(field.union is not None for field in fields)
+            for name, fields in schema.tables.items()
+        }
+        self._tables_left = len(data) // 8 + 16
+        self._bytes_left = 4 * len(data) + 4096
 
     def root(self) -> dict[str, Any]:
         """The decoded root table. Raises `FormatError` at the first thing that does not hold."""
@@ -104,7 +108,8 @@ class Reader:
             raise FormatError(f"{where}: the field list at byte {vtable} has the impossible size {vtable_size}")
         if table_size < 4 or at + table_size > len(self._data):
             raise FormatError(f"{where}: the table at byte {at} has the impossible size {table_size}")
-        slots = struct.unpack_from(f"<{(vtable_size - 4) // 2}H", self._data, vtable + 4)
+        known = min((vtable_size - 4) // 2, self._slots[name])
+        slots = struct.unpack_from(f"<{known}H", self._data, vtable + 4)
         if any(slot >= table_size for slot in slots):
             raise FormatError(f"{where}: a field of the table at byte {at} lies outside of it")
         result: dict[str, Any] = {}
@@ -118,10 +123,10 @@ class Reader:
                 slot += 1
                 result[field.name] = self._union(field.union, position, value_at, label)
             else:
-                result[field.name] = self._field(field, position, label)
+                result[field.name] = self._field(name, field, position, label)
         return result
 
-    def _field(self, field: Field, at: int, where: str) -> Any:
+    def _field(self, table: str, field: Field, at: int, where: str) -> Any:
         if field.kind in _SCALARS:
             number = self._scalar(_SCALARS[field.kind], at, where) if at else field.default
             return self._named(field.enum, number, where) if field.enum else number
@@ -130,7 +135,8 @@ class Reader:
         if field.kind == "string":
             return self._string(self._follow(at, where), where)
         if field.kind.startswith("["):
-            return self._vector(field.kind[1:-1], self._follow(at, where), where)
+            free = (table, field.name) == self._schema.aligned
+            return self._vector(field.kind[1:-1], self._follow(at, where), where, free=free)
         return self._table(field.kind, self._follow(at, where), where)
 
     def _named(self, enum: str, number: int, where: str) -> str:
@@ -150,22 +156,31 @@ class Reader:
 
     def _string(self, at: int, where: str) -> str:
         length = self._scalar("I", at, where)
-        self._characters_left -= length
-        if at + 4 + length > len(self._data) or self._characters_left < 0:
+        if at + 4 + length > len(self._data):
             raise FormatError(f"{where}: a string of {length} bytes at byte {at} does not fit in the file")
+        self._spend(length + 4, where)
         return bytes(self._data[at + 4 : at + 4 + length]).decode("utf-8", "surrogateescape")
 
-    def _vector(self, kind: str, at: int, where: str) -> Any:
+    def _vector(self, kind: str, at: int, where: str, *, free: bool) -> Any:
         length = self._scalar("I", at, where)
         code = _SCALARS.get(kind, "I")
-        if length > (len(self._data) - at - 4) // struct.calcsize("<" + code):
+        size = struct.calcsize("<" + code)
+        if length > (len(self._data) - at - 4) // size:
             raise FormatError(f"{where}: {length} elements at byte {at} do not fit in the file")
+        self._spend(0 if free else length * size + 4, where)
         if kind in _SCALARS:
             return np.frombuffer(self._data, np.dtype(code).newbyteorder("<"), length, at + 4)
         places = [(self._follow(at + 4 + 4 * i, where), f"{where}[{i}]") for i in range(length)]
         if kind == "string":
             return [self._string(*place) for place in places]
         return [self._table(kind, *place) for place in places]
+
+
+    def _spend(self, size: int, where: str) -> None:
+        """Vectors and strings that many tables share are paid for each time, as whoever decodes them does."""
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise FormatError(f"{where}: the file claims more content than its {len(self._data)} bytes can hold")
 
 
 class Writer:

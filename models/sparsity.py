@@ -57,7 +57,7 @@ def check(sparsity: Sparsity, shape: Sequence[int], where: str = "the tensor") -
         if isinstance(level, Dense):
             slots *= level.size
         else:
-            segments, indices = np.asarray(level.segments), np.asarray(level.indices)
+            segments, indices = np.asarray(level.segments, np.int64), np.asarray(level.indices, np.int64)
             if segments.size != slots + 1 or segments[0] != 0 or segments[-1] != indices.size:
                 raise FormatError(
                     f"{where}: {segments.size} segments for {slots} rows and {indices.size} indices do not fit"
@@ -73,30 +73,34 @@ def check(sparsity: Sparsity, shape: Sequence[int], where: str = "the tensor") -
 
 
 def decode(values: npt.NDArray[Any], sparsity: Sparsity, shape: Sequence[int]) -> npt.NDArray[Any]:
-    """The dense array of `shape`. Raises `FormatError` where the metadata does not fit values and shape."""
+    """The dense array of `shape`; of values stored for one place the last counts.
+
+    Raises `FormatError` where the metadata does not fit values and shape, and where the dense array would be more than
+    16 million elements and 4,096 times as many as are stored.
+    """
     stored = check(sparsity, shape)
     if values.size != stored:
         raise FormatError(f"the sparse tensor holds {values.size} values, its metadata describes {stored}")
     size = math.prod(shape)
     if size > _ALWAYS_FINE and size > _EMPTIEST * (stored + 1):
         raise FormatError(f"a sparse tensor of shape {list(shape)} stores {stored} values: too few to be a real weight")
+    if stored == 0:
+        return np.zeros(tuple(shape), values.dtype)
     sizes = _level_sizes(sparsity, shape, "the tensor")
-    places = [np.zeros(1, np.int64) for _ in shape]
-    blocks = {len(shape) + i: dim for i, dim in enumerate(sparsity.block_map)}
-    block_size = {dim: sizes[sparsity.traversal_order.index(level)] for level, dim in blocks.items()}
-    for order, level, size in zip(sparsity.traversal_order, sparsity.levels, sizes, strict=True):
+    rank, order = len(shape), sparsity.traversal_order
+    stride = [math.prod(shape[dim + 1 :]) for dim in range(rank)]
+    block = {dim: sizes[order.index(rank + i)] for i, dim in enumerate(sparsity.block_map)}
+    places = np.zeros(1, np.int64)
+    for walked, level, size in zip(order, sparsity.levels, sizes, strict=True):
+        step = stride[walked] * block.get(walked, 1) if walked < rank else stride[sparsity.block_map[walked - rank]]
         if isinstance(level, Dense):
-            rows = np.repeat(np.arange(places[0].size), size)
-            step = np.tile(np.arange(size), places[0].size)
+            places = (places[:, None] + np.arange(size) * step).reshape(-1)
         else:
-            rows = np.repeat(np.arange(places[0].size), np.diff(level.segments))
-            step = np.asarray(level.indices, np.int64)
-        places = [place[rows] for place in places]
-        dim = blocks.get(order, order)
-        places[dim] = places[dim] + (step if order in blocks else step * block_size.get(dim, 1))
-    dense = np.zeros(tuple(shape), values.dtype)
-    dense[tuple(places)] = values.reshape(-1)
-    return dense
+            places = np.repeat(places, np.diff(np.asarray(level.segments, np.int64)))
+            places += np.asarray(level.indices, np.int64) * step
+    dense = np.zeros(math.prod(shape), values.dtype)
+    dense[places] = values.reshape(-1)
+    return dense.reshape(tuple(shape))
 
 
 def _level_sizes(sparsity: Sparsity, shape: Sequence[int], where: str) -> list[int]:
@@ -118,8 +122,6 @@ def _level_sizes(sparsity: Sparsity, shape: Sequence[int], where: str) -> list[i
         if level.size <= 0 or shape[dim] % level.size:
             raise FormatError(f"{where}: blocks of {level.size} do not divide dimension {dim} of {shape[dim]}")
         cut[dim] = level.size
-        if order.index(dim) > order.index(rank + i):
-            raise FormatError(f"{where}: block dimension {rank + i} is walked before the dimension {dim} it cuts")
     sizes = [cut[sparsity.block_map[dim - rank]] if dim >= rank else shape[dim] // cut.get(dim, 1) for dim in order]
     for size, level in zip(sizes, sparsity.levels, strict=True):
         if isinstance(level, Dense) and level.size != size:
