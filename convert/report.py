@@ -11,7 +11,7 @@ from pocketgraph.convert.explanation import Explanation, NodeReport
 from pocketgraph.convert.pictures import data_uri
 from pocketgraph.convert.plots import Bar, Column, bars, columns
 from pocketgraph.convert.report_style import STYLE
-from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
+from pocketgraph.convert.result import ConvertResult, Layer, explanation_summary, human_bytes
 
 _GRADE_WORDS = {
     "equal": "equal to dense",
@@ -117,20 +117,7 @@ def _layers(result: ConvertResult) -> str:
     layers = result.layers
     if not layers:
         return ""
-    sparsity = columns(
-        [
-            Column(layer.sparsity, f"{layer.name}: {layer.sparsity:.1%} zeros", "accent" if layer.pruned else "muted")
-            for layer in layers
-        ],
-        top=1.0,
-        percent=True,
-        caption="Share of zeros in each layer's weights, in the order the model runs (pruned layers in blue)",
-        line=2 / 3,
-    )
-    parts = [
-        sparsity,
-        '<p class="small soft">The dashed line marks 2/3: what XNNPACK asks of a cluster as a whole.</p>',
-    ]
+    parts = [_sparsity_plot(layers)] if result.overall else []
     if any(layer.error is not None for layer in layers):
         parts.append(
             columns(
@@ -156,6 +143,20 @@ def _layers(result: ConvertResult) -> str:
     table = _table(["layer", "kind", "weights", "count", "zeros", "error"], rows, numbers=(3, 4, 5), names=(0,))
     parts.append(f"<details><summary>All {len(layers)} layers with weights</summary>{table}</details>")
     return _section("Layers", "", "".join(parts))
+
+
+def _sparsity_plot(layers: Sequence[Layer]) -> str:
+    chart = columns(
+        [
+            Column(layer.sparsity, f"{layer.name}: {layer.sparsity:.1%} zeros", "accent" if layer.pruned else "muted")
+            for layer in layers
+        ],
+        top=1.0,
+        percent=True,
+        caption="Share of zeros in each layer's weights, in the order the model runs (pruned layers in blue)",
+        line=2 / 3,
+    )
+    return f'{chart}<p class="small soft">The dashed line marks 2/3: what XNNPACK asks of a cluster as a whole.</p>'
 
 
 def _rewrites(result: ConvertResult) -> str:

@@ -19,6 +19,7 @@ Grade = Literal["equal", "good", "fair", "poor"]
 
 MASK_THRESHOLD = 0.5
 _EQUAL_DB = 60.0
+_ROUNDING = 1e-5
 _CAP_DB = 999.0
 # (good from, fair from) on the number that a task is judged by
 _GRADES: dict[str, tuple[float, float]] = {
@@ -197,7 +198,9 @@ def verify(
         score, worst = float(np.mean(scores)), float(np.min(scores))
     else:
         measure, score, worst = "signal to noise", float(min(snr, _CAP_DB)), float(min(snr, _CAP_DB))
-    grade: Grade = "equal" if snr >= _EQUAL_DB else _grade(measure, -worst if deviations else score)
+    # on inputs that mean nothing to a model its answers may all be next to zero, and any rounding loud beside them
+    same = snr >= _EQUAL_DB or max((output.largest for output in outputs), default=0.0) <= _ROUNDING
+    grade: Grade = "equal" if same else _grade(measure, -worst if deviations else score)
     return Verification(engine, len(samples), random_inputs, outputs, measure, score, worst, grade, scores)
 
 
