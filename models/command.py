@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pocketgraph.models.zoo_entries import Entry
 
 
-class _ZooName(click.ParamType):
+class _ZooName(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
     """A name of the zoo, completed by the shell; a wrong one raises `ZooError` with the nearest names."""
 
     name = "name"

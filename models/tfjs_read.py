@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def _brief(value: Any) -> str:
     return repr(value)[:60] if not isinstance(value, (list, dict)) else f"a {type(value).__name__} of {len(value)}"
 
 
-def _known(activation: Any) -> bool:
+def _known(activation: Any) -> TypeGuard[str]:
     return isinstance(activation, str) and activation in _ACTIVATIONS
 
 
@@ -152,10 +152,7 @@ class _Chain:
                 )
             self._add(kind, name, config)
             before = name
-        self._flush()
-        if self._net is None:
-            raise FormatError("the model has no layers")
-        self.model: Model = self._net.model("from a TensorFlow.js layers model")
+        self.model: Model = self._flush().model("from a TensorFlow.js layers model")
 
     def _flush(self) -> NetBuilder:
         """Build the pending convolution; returns the net for the next layer."""

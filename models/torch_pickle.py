@@ -24,7 +24,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _MAX_STEPS = 2_000_000  # opcodes in all: a file with ten thousand tensors needs a tenth
 _MAX_RANK = 32
-_STORAGES = {
+_STORAGES: dict[str, np.dtype[Any]] = {
     "torch FloatStorage": np.dtype("<f4"),
     "torch DoubleStorage": np.dtype("<f8"),
     "torch HalfStorage": np.dtype("<f2"),

@@ -42,8 +42,8 @@ _BLOCKS = (
     _Block(5, 960, 160, squeeze=True, swish=True, stride=1),
 )
 
-# with hard-swish or without: what the convolution itself applies, and the gain its weights are drawn with; that gain and
-# the 3 behind a gate were found by trying: logits deviate by 0.2 to 5 at 64 and 224 pixels
+# with hard-swish or without: what the convolution itself applies, and the gain its weights are drawn with; this and
+# the 3 behind a gate were found by trying: logits deviate 0.2 to 5 at 64 and 224 pixels
 _AFTER: dict[bool, tuple[Activation, float]] = {True: ("NONE", 2.0), False: ("RELU", 2.0)}
 
 

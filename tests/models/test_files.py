@@ -50,7 +50,7 @@ def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(
 
 
 def test_a_missing_folder_and_a_folder_in_place_of_the_file_are_said_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the folder .*nowhere does not exist"):
+    with pytest.raises(UsageError, match=r"the folder .*nowhere does not exist"):
         write_atomically(tmp_path / "nowhere" / "a", b"")
     with pytest.raises(UsageError, match="it is a folder"):
         write_atomically(tmp_path, b"")
@@ -124,7 +124,7 @@ def test_what_is_no_model_is_said_to_be_none(
 
 
 def test_a_missing_file_and_an_ordinary_folder_are_said_so(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="there is no file .*gone.tflite"):
+    with pytest.raises(FormatError, match=r"there is no file .*gone.tflite"):
         read_model(tmp_path / "gone.tflite")
     with pytest.raises(FormatError, match=r"folder without saved_model.pb"):
         read_model(tmp_path)

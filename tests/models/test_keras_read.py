@@ -121,7 +121,7 @@ def test_open_shapes_beyond_the_batch_are_refused(keras: Any, tmp_path: Path) ->
 
 
 @pytest.mark.train
-def test_an_operation_without_a_tflite_operator_is_named(keras: Any, tmp_path: Path) -> None:
+def test_an_operation_without_a_tflite_operator_is_named(tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     module = tf.Module()
     module.inverse = tf.function(tf.linalg.inv, input_signature=[tf.TensorSpec((None, 3, 3), name="x")])

@@ -97,7 +97,7 @@ def test_a_view_that_leaves_its_storage_is_refused(
     offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
 ) -> None:
     body = state({"w": tensor(storage("1", "FloatStorage", 6), offset, shape, strides)})
-    with pytest.raises(FormatError, match="leaves its storage|makes no tensor"):
+    with pytest.raises(FormatError, match=r"leaves its storage|makes no tensor"):
         read_state_dict(file(body, {"1": SIX}))
 
 

