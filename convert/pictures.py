@@ -51,7 +51,7 @@ def overlay(rgb: Rgb, mask: npt.NDArray[np.float32], colour: tuple[int, int, int
     weight = fit_mask(mask, rgb.shape[0], rgb.shape[1])[..., None]
     grey = rgb.mean(axis=-1, keepdims=True)
     background = 0.35 * grey + 0.08 * rgb + 24
-    person = 0.72 * rgb + 0.28 * np.asarray(colour, np.float32)
+    person = 0.62 * rgb + 0.38 * np.asarray(colour, np.float32)
     return np.clip(weight * person + (1 - weight) * background, 0, 255).astype(np.uint8)
 
 

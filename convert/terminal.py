@@ -105,17 +105,17 @@ def _files(result: ConvertResult) -> Table:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("of dense", justify="right", no_wrap=True)
     table.add_column("against the dense model", overflow="fold")
-    table.add_column("run in", no_wrap=True)
-    table.add_row(f"{Path(result.source).name}, as given", human_bytes(result.source_bytes), "", "", "", style="dim")
+    table.add_row(f"{Path(result.source).name}, as given", human_bytes(result.source_bytes), "", "", style="dim")
     for output in result.outputs:
         row = [f"{Path(output.path).name} ({output.dtype})", human_bytes(output.bytes), f"{output.ratio:.2f}×"]
         verification = output.verification
         if verification is None:
-            table.add_row(*row, output.note, "")
+            table.add_row(*row, output.note)
             continue
         random = "\n[dim]on random inputs[/]" if verification.random_inputs else ""
         answer = f"[{_GRADE_STYLE[verification.grade]}]{verification.summary}[/]"
         if verification.measure != "signal to noise" and verification.decibels is not None:
             answer += f", {verification.decibels:.1f} dB"
-        table.add_row(*row, answer + random, verification.engine)
+        engine = verification.engine.rpartition(" ")[0]
+        table.add_row(*row, f"{answer} [dim]in {engine}[/]{random}")
     return table

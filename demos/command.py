@@ -30,6 +30,6 @@ def selfie_blur(output: str, sparsity: float, method: str, seed: int) -> None:
         outcome = run(Path(output), sparsity, method=method, seed=seed, progress=progress)
     print_result(outcome.result)
     click.echo(f"  {outcome.picture}")
-    click.echo("\nMask IoU of sparse against dense, on whole pictures:")
+    click.echo("\nMask IoU of sparse against dense in that picture:")
     for name, iou in outcome.ious.items():
-        click.echo(f"  {name:<12} {iou:.1%}")
+        click.echo(f"  {iou:.1%}  {name}")

@@ -121,7 +121,11 @@ def _read(item: people.Media) -> Rgb:
 def shown() -> dict[str, Rgb]:
     """The pictures of the demo's comparison by the name they are labelled with."""
     frames = [picture for _, picture in video_frames(people.CARPHONE.path, 2 * _FRAMES)]
-    return {"admiral": _read(people.ADMIRAL), "astronaut": _read(people.ASTRONAUT), "video call": frames[-8]}
+    return {
+        "Grace Hopper, not seen while pruning": _read(people.ADMIRAL),
+        "Eileen Collins, seen in crops": _read(people.ASTRONAUT),
+        "a later frame of the video": frames[-8],
+    }
 
 
 def segment(model: RunnableModel, picture: Rgb) -> npt.NDArray[Any]:
@@ -149,7 +153,9 @@ def blur_background(picture: Rgb, mask: npt.NDArray[np.float32]) -> Rgb:
 
 
 def _compose(dense: RunnableModel, sparse: RunnableModel, result: ConvertResult) -> tuple[Rgb, dict[str, float]]:
-    grid = Grid(["original", "dense mask", f"sparse mask, {result.sparsity:.0%} zeros", "background blurred"], _SIDE)
+    grid = Grid(
+        ["original", "dense mask", f"sparse mask, {result.sparsity:.0%} zeros", "blurred by the sparse mask"], _SIDE
+    )
     ious: dict[str, float] = {}
     for name, picture in shown().items():
         part = grid.square(picture)
