@@ -211,7 +211,8 @@ def _quantize(b: Builder, node: Node, arrays: list[Array]) -> Array:
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
-    "Add": np.add, "Pow": lambda x, y: np.power(x, y).astype(x.dtype), "Sub": np.subtract, "Mul": np.multiply, "Div": _divide,
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide,
+    "Pow": lambda x, y: np.power(x, y).astype(x.dtype),
     "Mod": np.mod, "Neg": np.negative, "Abs": np.abs, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log, "Floor": np.floor,
     "Ceil": np.ceil, "Round": np.rint, "Sin": np.sin, "Cos": np.cos, "Reciprocal": np.reciprocal,
     "Relu": lambda x: np.maximum(x, 0), "Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,

@@ -18,6 +18,7 @@ from pocketgraph.models import (
     onnx_from_pool,
     onnx_from_quant,
     onnx_from_reduce,
+    onnx_from_resize,
     onnx_from_shape,
 )
 from pocketgraph.models.errors import FormatError, UnsupportedError
@@ -36,6 +37,7 @@ LOWERINGS: dict[str, Callable[[Builder, Node], None]] = {
     **onnx_from_pool.LOWERINGS,
     **onnx_from_quant.LOWERINGS,
     **onnx_from_reduce.LOWERINGS,
+    **onnx_from_resize.LOWERINGS,
     **onnx_from_shape.LOWERINGS,
 }
 """ONNX operator -> the function that adds its ops."""

@@ -141,7 +141,17 @@ def picture(op: Op, tensor: Tensor) -> Shape:
     return tensor.shape
 
 
+def local_response(emit: Emitter, op: Op) -> None:
+    """LOCAL_RESPONSE_NORMALIZATION over `radius` channels on either side; ONNX divides alpha by their number."""
+    size = 2 * int(op.attrs.get("radius", 0)) + 1
+    factors = {key: float(op.attrs.get(key, 0.0)) for key in ("bias", "alpha", "beta")}
+    factors["alpha"] *= size
+    name = emit.node("LRN", [emit.get(op.input(0), CHANNELS_FIRST)], op.name, size=size, **factors)
+    emit.finish(op, name, CHANNELS_FIRST)
+
+
 LOWERINGS = {
+    "LOCAL_RESPONSE_NORMALIZATION": local_response,
     "AVERAGE_POOL_2D": average_pool,
     "MAX_POOL_2D": max_pool,
     "RESIZE_BILINEAR": resize_bilinear,
