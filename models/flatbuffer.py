@@ -175,7 +175,6 @@ class Reader:
             return [self._string(*place) for place in places]
         return [self._table(kind, *place) for place in places]
 
-
     def _spend(self, size: int, where: str) -> None:
         """Vectors and strings that many tables share are paid for each time, as whoever decodes them does."""
         self._bytes_left -= size
@@ -260,7 +259,7 @@ class Writer:
                 continue
             try:
                 struct.pack_into("<" + code, self._out, start + offset, number)
-            except struct.error as error:
+            except (struct.error, OverflowError) as error:
                 raise UnsupportedError(f"{name} cannot hold {number!r}: {error}") from error
         return start
 
@@ -282,13 +281,16 @@ class Writer:
         kind = field.kind[1:-1]
         if kind in _SCALARS:
             alignment = self._schema.alignment if (table, field.name) == self._schema.aligned else 4
-            return lambda: self._scalars(np.asarray(item, _SCALARS[kind]), alignment)
+            return lambda: self._scalars(_values(item, kind, f"{table}.{field.name}"), alignment)
         if kind == "string":
             return lambda: self._references([lambda text=text: self._string(text) for text in item])
         return lambda: self._references([lambda value=value: self._table(kind, value) for value in item])
 
     def _string(self, text: str) -> int:
-        encoded = text.encode("utf-8", "surrogateescape")
+        try:
+            encoded = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise UnsupportedError(f"the text {text!r} cannot be stored: {error}") from error
         self._align(4)
         at = len(self._out)
         self._out += struct.pack("<I", len(encoded)) + encoded + b"\0"
@@ -308,3 +310,10 @@ class Writer:
         for i, write in enumerate(writers):
             self._refer(at + 4 + 4 * i, write)
         return at
+
+
+def _values(item: Any, kind: str, where: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(item, np.dtype(_SCALARS[kind]).newbyteorder("<"))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise UnsupportedError(f"{where} cannot hold {item!r} as {kind}: {error}") from error

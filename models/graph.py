@@ -23,6 +23,7 @@ A worked example, a 1x1 convolution on an 8x8 picture::
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,7 +115,8 @@ class Tensor:
 
     `shape` is static; `shape_signature` has -1 where a file leaves a dimension open. `data` is set for constants: an
     array of `shape`, or, where `sparsity` is set, the one-dimensional array of stored values that it describes; it may
-    be a read-only view on the file. `layout` names the axes where they are known (`"NHWC"`, `"OHWI"`).
+    be a read-only view on the file. `layout` names the axes where they are known (`"NHWC"`, `"OHWI"`). `variants` are
+    the (shape, type, has rank) of what a VARIANT holds.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Tensor:
     layout: str | None = None
     is_variable: bool = False
     has_rank: bool = True
+    variants: tuple[tuple[tuple[int, ...], DType, bool], ...] = ()
 
     @property
     def is_constant(self) -> bool:
@@ -135,7 +138,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements of the dense tensor."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def dense(self) -> Array:
         """The constant as a dense array of `shape` and stored type (not dequantised).

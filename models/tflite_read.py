@@ -8,44 +8,55 @@ from typing import Any
 import numpy as np
 
 from pocketgraph.models.associated_files import read_associated_files
-from pocketgraph.models.errors import FormatError
+from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.flatbuffer import Reader
-from pocketgraph.models.graph import Array, DType, Graph, Model, Op, Quantization, Signature, Tensor
-from pocketgraph.models.sparsity import Csr, Dense, Sparsity, check
-from pocketgraph.models.tflite_schema import SCHEMA
+from pocketgraph.models.graph import Array, Graph, Model, Op, Signature, Tensor
+from pocketgraph.models.tflite_schema import OPERATORS, SCHEMA, options_table
+from pocketgraph.models.tflite_tensors import ints, read_tensor
 
-_UNTYPED = {DType.STRING, DType.RESOURCE, DType.VARIANT}
-_BITS = {DType.BFLOAT16: 16, DType.INT2: 2, DType.INT4: 4, DType.UINT4: 4, DType.FLOAT8_E4M3FN: 8, DType.FLOAT8_E5M2: 8}
+_VERSION = 3
+_ALWAYS_UNPACKED = 2**24
+_EMPTIEST = 4096
+_OPERATOR_NAMES = {number: name for name, number in OPERATORS.items()}
+_SUBGRAPH_OPTIONS = ("subgraph", "subgraph_index", "subgraph_indices", "called_computations")
 
 
 def read_tflite(source: Path | str | bytes) -> Model:
-    """The model in a .tflite file or its bytes. Raises `FormatError` saying what does not hold, and where."""
+    """The model in a .tflite file or its bytes.
+
+    Tensors that no op, input, output or signature mentions and the numbers that tie ops to a converter's debug records
+    are left out. Raises `FormatError` saying what does not hold, and where; `UnsupportedError` for block-wise
+    quantisation and for weights kept in other files.
+    """
     if isinstance(source, bytes):
         return _Model(source).read()
+    path = Path(source)
     try:
-        data = Path(source).read_bytes()
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise FormatError(f"cannot read {source}: it is a device or pipe, not a file")
+        data = path.read_bytes()
     except OSError as error:
         raise FormatError(f"cannot read {source}: {error.strerror}") from error
     try:
         return _Model(data).read()
-    except FormatError as error:
-        raise FormatError(f"{source}: {error}") from error
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{source}: {error}") from error
 
 
 class _Model:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._file = Reader(data, SCHEMA).root()
+        self._unpacked = 0
+        self._copied = 0
+        if self._file["version"] != _VERSION:
+            raise FormatError(f"the file is of schema version {self._file['version']}, expected {_VERSION}")
         self._buffers: list[Array] = [
             self._buffer(number, buffer) for number, buffer in enumerate(self._file["buffers"] or [])
         ]
         self._codes = [self._code(number, code) for number, code in enumerate(self._file["operator_codes"] or [])]
 
     def read(self) -> Model:
-        if self._file["external_buffers"]:
-            raise FormatError(
-                "the model keeps its weights in another file (external buffers): merge them into one file"
-            )
         subgraphs = self._file["subgraphs"] or []
         if not subgraphs:
             raise FormatError("the file holds no subgraph: there is nothing to run")
@@ -61,7 +72,7 @@ class _Model:
             graphs,
             [self._signature(signature, tensors) for signature in self._file["signature_defs"] or []],
             self._file["description"] or "",
-            {m["name"] or "": self._bytes(m["buffer"], "metadata") for m in self._file["metadata"] or []},
+            {m["name"] or "": self._metadata(m) for m in self._file["metadata"] or []},
             read_associated_files(self._data),
         )
 
@@ -75,76 +86,77 @@ class _Model:
         return data
 
     def _code(self, number: int, code: dict[str, Any]) -> tuple[str, str, int]:
-        name: str = code["builtin_code"]
-        old = code["deprecated_builtin_code"]
-        if name == "ADD" and old:
-            names = {value: key for key, value in SCHEMA.enums["BuiltinOperator"].items()}
-            if old not in names:
-                raise FormatError(f"operator code {number} is {old}, which is no TFLite operator")
-            name = names[old]
-        return name, code["custom_code"] or "", code["version"]
+        builtin = max(OPERATORS[code["builtin_code"]], code["deprecated_builtin_code"])
+        if builtin not in _OPERATOR_NAMES:
+            raise FormatError(f"operator code {number} is {builtin}, which is no TFLite operator")
+        return _OPERATOR_NAMES[builtin], code["custom_code"] or "", code["version"]
 
-    def _bytes(self, buffer: int, where: str) -> bytes:
-        return _at(self._buffers, buffer, where, "buffer").tobytes()
+    def _metadata(self, entry: dict[str, Any]) -> bytes:
+        where = f"metadata {entry['name'] or ''!r}"
+        return self._copy(_at(self._buffers, entry["buffer"], where, "buffer"), where)
 
-    def _tensor(self, tensor: dict[str, Any], where: str) -> Tensor:
-        name = tensor["name"] or ""
-        where = f"{where} {name!r}"
-        shape = tuple(_ints(tensor["shape"]))
-        if any(size < 0 for size in shape):
-            raise FormatError(f"{where} has the negative dimensions {list(shape)}")
-        signature = tensor["shape_signature"]
-        result = Tensor(
-            name,
-            shape,
-            DType(tensor["type"].lower()),
-            shape_signature=None if signature is None else tuple(_ints(signature)),
-            quantization=_quantization(tensor["quantization"], len(shape), where),
-            is_variable=tensor["is_variable"],
-            has_rank=tensor["has_rank"],
-        )
-        stored = _at(self._buffers, tensor["buffer"], where, "buffer")
-        if tensor["sparsity"] is not None:
-            result.sparsity = _sparsity(tensor["sparsity"], where)
-        if tensor["buffer"] and (stored.size or 0 in shape):
-            result.data = _constant(stored, result, where)
-        return result
+    def _copy(self, stored: Array, where: str) -> bytes:
+        """Bytes out of the file; in all no more than it has, or many entries would share them to unfold."""
+        self._copied += stored.size
+        if self._copied > len(self._data):
+            raise FormatError(f"{where}: the metadata and options are larger than the file")
+        return stored.tobytes()
+
+    def _tensor(self, table: dict[str, Any], where: str) -> Tensor:
+        where = f"{where} {table['name'] or ''!r}"
+        if table["external_buffer"]:
+            raise UnsupportedError(f"{where} keeps its data in another file: merge them into one file first")
+        tensor = read_tensor(table, _at(self._buffers, table["buffer"], where, "buffer"), where)
+        if tensor.sparsity is not None:
+            self._unpacked += tensor.size
+            if self._unpacked > _ALWAYS_UNPACKED + _EMPTIEST * len(self._data):
+                raise FormatError(f"{where}: the sparse constants unpack to more than a file of this size can mean")
+        return tensor
 
     def _graph(self, number: int, subgraph: dict[str, Any], tensors: list[Tensor]) -> Graph:
         where = f"subgraph {number}"
 
-        def pick(indices: Any, what: str) -> list[Tensor]:
-            return [_at(tensors, i, f"{where}, {what}", "tensor") for i in _ints(indices)]
+        def pick(indices: Any, by: str) -> list[Tensor]:
+            return [_at(tensors, i, by, "tensor") for i in ints(indices)]
 
         ops = []
         for i, operator in enumerate(subgraph["operators"] or []):
             kind, custom_code, version = _at(self._codes, operator["opcode_index"], f"{where}, operator {i}", "code")
-            label = f"operator {i} ({custom_code or kind})"
-            inputs = _ints(operator["inputs"])
+            label = f"{where}, operator {i} ({custom_code or kind})"
+            attributes = _attributes(kind, operator, label)
+            self._check_subgraphs(attributes, label)
             ops.append(
                 Op(
                     kind,
-                    [None if t == -1 else _at(tensors, t, f"{where}, {label}", "tensor") for t in inputs],
+                    [None if t == -1 else _at(tensors, t, label, "tensor") for t in ints(operator["inputs"])],
                     pick(operator["outputs"], label),
-                    _attributes(operator),
+                    attributes,
                     version,
                     custom_code,
-                    self._custom_options(operator, f"{where}, {label}"),
+                    self._custom_options(operator, label),
                     pick(operator["intermediates"], label),
                 )
             )
-        return Graph(
-            subgraph["name"] or "", pick(subgraph["inputs"], "inputs"), pick(subgraph["outputs"], "outputs"), ops
-        )
+        inputs, outputs = (pick(subgraph[name], f"{where}, {name}") for name in ("inputs", "outputs"))
+        for tensor in [*inputs, *(tensor for op in ops for tensor in op.outputs)]:
+            if tensor.size == 0:
+                tensor.data = None  # computed and, for now, empty: not an empty constant
+        return Graph(subgraph["name"] or "", inputs, outputs, ops)
+
+    def _check_subgraphs(self, attributes: dict[str, Any], where: str) -> None:
+        for name, value in attributes.items():
+            if name.endswith(_SUBGRAPH_OPTIONS):
+                for index in [value] if isinstance(value, int) else value or []:
+                    _at(self._file["subgraphs"], index, f"{where}.{name}", "subgraph")
 
     def _custom_options(self, operator: dict[str, Any], where: str) -> bytes:
         start, size = operator["large_custom_options_offset"], operator["large_custom_options_size"]
         if start > 1:
             if start + size > len(self._data):
                 raise FormatError(f"{where}: the options at bytes {start} to {start + size} lie outside the file")
-            return self._data[start : start + size]
+            return self._copy(np.frombuffer(self._data, np.uint8, size, start), where)
         options = operator["custom_options"]
-        return b"" if options is None else options.tobytes()
+        return b"" if options is None else self._copy(options, where)
 
     def _signature(self, signature: dict[str, Any], tensors: list[list[Tensor]]) -> Signature:
         key = signature["signature_key"] or ""
@@ -157,70 +169,18 @@ class _Model:
         return Signature(key, pick(signature["inputs"]), pick(signature["outputs"]), signature["subgraph_index"])
 
 
-def _attributes(operator: dict[str, Any]) -> dict[str, Any]:
+def _attributes(kind: str, operator: dict[str, Any], where: str) -> dict[str, Any]:
     for options in (operator["builtin_options"], operator["builtin_options_2"]):
         if options is not None:
-            return {name: _plain(value) for name, value in options[1].items()}
+            table, content = options
+            if table != options_table(kind):
+                raise FormatError(f"{where} carries {table}, expected {options_table(kind) or 'no options'}")
+            return {name: _plain(value) for name, value in content.items()}
     return {}
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def _quantization(table: dict[str, Any] | None, rank: int, where: str) -> Quantization | None:
-    if table is None:
-        return None
-    if table["details"] is not None:
-        raise FormatError(f"{where} is quantised with {table['details'][0]}, which is not covered")
-    arrays = {name: table[name] for name in ("scale", "zero_point", "min", "max")}
-    if all(array is None or not array.size for array in arrays.values()):
-        return None
-    scale, zero_point = (_array(arrays[n], t) for n, t in (("scale", np.float32), ("zero_point", np.int64)))
-    axis = table["quantized_dimension"]
-    if zero_point.size not in (scale.size, 1, 0):
-        raise FormatError(f"{where} has {scale.size} scales and {zero_point.size} zero points")
-    if scale.size > 1 and not 0 <= axis < rank:
-        raise FormatError(f"{where} is quantised along dimension {axis} and has {rank} dimensions")
-    return Quantization(scale, zero_point, axis, _array(arrays["min"], np.float32), _array(arrays["max"], np.float32))
-
-
-def _sparsity(table: dict[str, Any], where: str) -> Sparsity:
-    levels: list[Dense | Csr] = []
-    for level in table["dim_metadata"] or []:
-        if level["format"] == "DENSE":
-            levels.append(Dense(level["dense_size"]))
-            continue
-        parts = [level[name] for name in ("array_segments", "array_indices")]
-        if any(part is None for part in parts):
-            raise FormatError(f"{where}: a compressed dimension lacks its segments or indices")
-        levels.append(Csr(*(_array(part[1]["values"], np.int64) for part in parts)))
-    return Sparsity(tuple(_ints(table["traversal_order"])), tuple(_ints(table["block_map"])), tuple(levels))
-
-
-def _constant(stored: Array, tensor: Tensor, where: str) -> Array:
-    if tensor.dtype in _UNTYPED:
-        return stored
-    kind = tensor.dtype.numpy
-    bits = _BITS[tensor.dtype] if kind is None else kind.itemsize * 8
-    count = tensor.size if tensor.sparsity is None else check(tensor.sparsity, tensor.shape, where)
-    if stored.size != (count * bits + 7) // 8:
-        raise FormatError(
-            f"{where} is {tensor.dtype.value}{list(tensor.shape)}, so {count} stored values need"
-            f" {(count * bits + 7) // 8} bytes; its buffer has {stored.size}"
-        )
-    if kind is None:
-        return stored
-    values = stored.view(kind.newbyteorder("<"))
-    return values if tensor.sparsity is not None else values.reshape(tensor.shape)
-
-
-def _array(values: Any, kind: Any) -> Array:
-    return np.zeros(0, kind) if values is None else values.astype(kind)
-
-
-def _ints(values: Any) -> list[int]:
-    return [] if values is None else values.tolist()
 
 
 def _at(items: list[Any], index: int, where: str, what: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -77,17 +78,21 @@ class _File:
             "sparsity": None if tensor.sparsity is None else _sparsity(tensor.sparsity),
             "shape_signature": tensor.shape_signature,
             "has_rank": tensor.has_rank,
+            "variant_tensors": [
+                {"shape": list(shape), "type": dtype.value.upper(), "has_rank": has_rank}
+                for shape, dtype, has_rank in tensor.variants
+            ]
+            or None,
         }
 
     def _constant(self, tensor: Tensor) -> int:
         data = np.ascontiguousarray(tensor.data)
-        if data.dtype.byteorder == ">":
-            data = data.astype(data.dtype.newbyteorder("<"))
+        data = data.astype(data.dtype.newbyteorder("<"), copy=False)
         return self._buffer(data.reshape(-1).view(np.uint8), tensor.name)
 
     def _buffer(self, data: Array, name: str = "metadata") -> int:
         """The number of a buffer with these bytes; equal bytes share one."""
-        key = data.tobytes() if data.size <= 64 else _digest(data)
+        key = hashlib.sha256(memoryview(data)).digest()
         if key not in self._places:
             self._total += data.size
             if self._total > _LARGEST:
@@ -187,9 +192,3 @@ def _smallest(values: Array) -> tuple[str, dict[str, Any]]:
         if largest <= np.iinfo(kind).max:
             return table, {"values": values.astype(kind)}
     return "Int32Vector", {"values": values.astype(np.int32)}
-
-
-def _digest(data: Array) -> bytes:
-    import hashlib
-
-    return hashlib.sha256(memoryview(data)).digest() + len(data).to_bytes(8, "little")
