@@ -148,6 +148,9 @@ class _Analysis:
             return
         if not self.ended:
             cluster.reasons.append(_NO_END)
+            for node in self.nodes:
+                if Fit.END in self.fits[node]:
+                    cluster.reasons += [r for r in self.reasons.get(node, []) if r not in cluster.reasons]
         self.result.clusters.append(cluster)
         self.result.of.update(dict.fromkeys(members, cluster))
         if cluster.active:
@@ -178,9 +181,18 @@ def sparse_zeros(graph: Graph) -> int:
 
 
 def danger(node: Node, clusters: Clusters) -> str:
-    """What goes wrong where a node reads channels-first data, writes the usual layout, and is no end; else empty."""
+    """What the engine gets wrong at a node of an active cluster, else empty.
+
+    It does so where a node reads channels-first data, writes the usual layout, and is no end; and where pooling inside
+    a cluster takes the height for the number of channels, which convolutions do not notice and elementwise ops do.
+    """
     reads = any(tensor in clusters.channels_first for tensor in node.inputs)
     writes = node.op.outputs[0] in clusters.channels_first
+    if reads and writes and node.op.kind in ("MEAN", "SUM") and node.op.input(0).shape[1] != node.op.input(0).shape[3]:
+        behind = [n for n in clusters.of[node].nodes if node.op.outputs[0] in n.inputs]
+        wrong = next((n for n in behind if n.op.kind not in ("CONV_2D", "FULLY_CONNECTED")), None)
+        if wrong is not None:
+            return f"hands {wrong.op.kind} {wrong.op.name!r} a wrong shape; put a 1x1 convolution between them"
     if not reads or writes or node.op.kind in ("MEAN", "SUM", "DEPTH_TO_SPACE", "FULLY_CONNECTED"):
         return ""
     shape = node.op.outputs[0].shape

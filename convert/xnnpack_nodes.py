@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from pocketgraph.models.graph import Array, DType, Graph, Op, Tensor
 
 UNARY = frozenset(

@@ -60,7 +60,9 @@ def judge(node: Node, delegated: Delegated) -> Verdict:
     if kind == "DEPTHWISE_CONV_2D":
         return _depthwise(node)
     if kind == "FULLY_CONNECTED":
-        return _INSIDE
+        if node.op.attrs.get("keep_num_dims", False):
+            return _INSIDE
+        return Verdict(Fit.NONE, "FULLY_CONNECTED flattens its input first", "")
     if kind in ("ADD", "MUL"):
         return _binary(node, delegated)
     if kind in UNARY or (kind == "AVERAGE_POOL_2D" and _pool(node) == (1, 1)):

@@ -6,6 +6,7 @@ A pass is called with a model, edits it in place, and returns one readable line 
 from __future__ import annotations
 
 from pocketgraph.convert.passes.close_clusters import CloseClusters
+from pocketgraph.convert.passes.constant_first import ConstantFirst
 from pocketgraph.convert.passes.decompress import Decompress
 from pocketgraph.convert.passes.dequantize import Dequantize
 from pocketgraph.convert.passes.detach_head import DetachHead
@@ -20,6 +21,7 @@ from pocketgraph.convert.passes.transpose_conv_to_depth_to_space import Transpos
 
 __all__ = [
     "CloseClusters",
+    "ConstantFirst",
     "Decompress",
     "Dequantize",
     "DetachHead",

@@ -11,8 +11,9 @@ class DetachHead:
     """MEAN to [N, C] read by FULLY_CONNECTED: MEAN to [N, 1, 1, C], RESHAPE, FULLY_CONNECTED.
 
     XNNPACK counts a fully connected layer that reads the pooling among the weights of the sparse cluster, though it
-    multiplies it densely: a large dense classifier then switches the whole net to dense. Behind a RESHAPE it does not
-    count. Outputs stay equal bit for bit.
+    multiplies it densely: a large dense classifier then switches the whole net to dense. (Current releases do so where
+    the layer keeps its dimensions, older ones always.) Behind a RESHAPE it does not count. Outputs stay equal bit for
+    bit.
     """
 
     def __call__(self, model: Model) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pocketgraph.convert.passes.close_clusters import CloseClusters
+from pocketgraph.convert.passes.constant_first import ConstantFirst
 from pocketgraph.convert.passes.detach_head import DetachHead
 from pocketgraph.convert.passes.head_to_fully_connected import HeadToFullyConnected
 from pocketgraph.convert.passes.mirror import Mirror
@@ -15,7 +16,13 @@ from pocketgraph.convert.xnnpack_clusters import sparse_zeros
 from pocketgraph.models.graph import Model
 
 Pass = Callable[[Model], list[str]]
-_SHAPES: tuple[Pass, ...] = (PoolToMean(), HeadToFullyConnected(), DetachHead(), TransposeConvToDepthToSpace())
+_SHAPES: tuple[Pass, ...] = (
+    PoolToMean(),
+    HeadToFullyConnected(),
+    DetachHead(),
+    TransposeConvToDepthToSpace(),
+    ConstantFirst(),
+)
 _ROUTES: tuple[tuple[Pass, ...], ...] = (
     (),
     (*_SHAPES, PadStride2(), CloseClusters()),
