@@ -7,6 +7,7 @@ enumerations as their names, strings as str, scalar vectors as zero-copy NumPy v
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -240,17 +241,18 @@ class Writer:
         body, offsets = 4, [0] * (max((cell[0] for cell in cells), default=-1) + 1)
         places: list[tuple[int, str, Any, Callable[[], int] | None]] = []
         for slot, code, number, write in sorted(cells, key=lambda cell: -struct.calcsize("<" + cell[1])):
-            size = struct.calcsize("<" + code)
-            body += -body % size
             offsets[slot] = body
             places.append((body, code, number, write))
-            body += size
+            body += struct.calcsize("<" + code)
         vtable = struct.pack(f"<HH{len(offsets)}H", 4 + 2 * len(offsets), body, *offsets)
         if vtable not in self._vtables:
             self._align(2)
             self._vtables[vtable] = len(self._out)
             self._out += vtable
-        self._align(8)
+        if any(code in "qQd" for _, code, _, _ in cells):
+            self._align(8, ahead=4)  # the widest fields come first, behind the four bytes of the vtable's offset
+        else:
+            self._align(4)
         start = len(self._out)
         self._out += struct.pack("<i", start - self._vtables[vtable]) + bytes(body - 4)
         for offset, code, number, write in places:
@@ -283,8 +285,8 @@ class Writer:
             alignment = self._schema.alignment if (table, field.name) == self._schema.aligned else 4
             return lambda: self._scalars(_values(item, kind, f"{table}.{field.name}"), alignment)
         if kind == "string":
-            return lambda: self._references([lambda text=text: self._string(text) for text in item])
-        return lambda: self._references([lambda value=value: self._table(kind, value) for value in item])
+            return lambda: self._references([functools.partial(self._string, text) for text in item])
+        return lambda: self._references([functools.partial(self._table, kind, value) for value in item])
 
     def _string(self, text: str) -> int:
         try:
@@ -300,7 +302,7 @@ class Writer:
         self._align(max(4, values.itemsize, alignment), ahead=4)
         at = len(self._out)
         self._out += struct.pack("<I", values.size)
-        self._out += memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b""
+        self._out += np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
         return at
 
     def _references(self, writers: list[Callable[[], int]]) -> int:

@@ -96,7 +96,7 @@ def decode(values: npt.NDArray[Any], sparsity: Sparsity, shape: Sequence[int]) -
         if isinstance(level, Dense):
             places = (places[:, None] + np.arange(size) * step).reshape(-1)
         else:
-            places = np.repeat(places, np.diff(np.asarray(level.segments, np.int64)))
+            places = np.repeat(places, np.diff(np.asarray(level.segments, np.int64)).astype(np.int64))
             places += np.asarray(level.indices, np.int64) * step
     dense = np.zeros(math.prod(shape), values.dtype)
     dense[places] = values.reshape(-1)

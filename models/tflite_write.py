@@ -11,7 +11,7 @@ from pocketgraph.models.associated_files import pack_associated_files
 from pocketgraph.models.errors import GraphError, UnsupportedError
 from pocketgraph.models.flatbuffer import Writer
 from pocketgraph.models.graph import Array, Graph, Model, Op, Quantization, Signature, Tensor
-from pocketgraph.models.sparsity import Csr, Dense, Sparsity
+from pocketgraph.models.sparsity import Csr, Dense, Sparsity, check
 from pocketgraph.models.tflite_schema import OPERATORS, SCHEMA, options_table
 
 _VERSION = 3
@@ -86,13 +86,15 @@ class _File:
         }
 
     def _constant(self, tensor: Tensor) -> int:
+        if tensor.sparsity is not None:
+            _check_stored(tensor)
         data = np.ascontiguousarray(tensor.data)
         data = data.astype(data.dtype.newbyteorder("<"), copy=False)
         return self._buffer(data.reshape(-1).view(np.uint8), tensor.name)
 
     def _buffer(self, data: Array, name: str = "metadata") -> int:
         """The number of a buffer with these bytes; equal bytes share one."""
-        key = hashlib.sha256(memoryview(data)).digest()
+        key = hashlib.sha256(data.data).digest()
         if key not in self._places:
             self._total += data.size
             if self._total > _LARGEST:
@@ -157,7 +159,7 @@ def _operator_code(kind: str, custom_code: str, version: int) -> dict[str, Any]:
 
 
 def _quantization(quantization: Quantization) -> dict[str, Any]:
-    arrays = {
+    arrays: dict[str, Array] = {
         "scale": quantization.scale,
         "zero_point": quantization.zero_point,
         "min": quantization.minimum,
@@ -165,6 +167,17 @@ def _quantization(quantization: Quantization) -> dict[str, Any]:
     }
     present: dict[str, Any] = {name: array for name, array in arrays.items() if array.size}
     return present | {"quantized_dimension": quantization.axis}
+
+
+def _check_stored(tensor: Tensor) -> None:
+    assert tensor.data is not None
+    assert tensor.sparsity is not None
+    stored = check(tensor.sparsity, tensor.shape, f"constant {tensor.name!r}")
+    if tensor.data.size != stored or tensor.data.dtype != tensor.dtype.numpy:
+        raise GraphError(
+            f"constant {tensor.name!r} is to store {stored} values of {tensor.dtype.value}"
+            f" and holds {tensor.data.size} of {tensor.data.dtype}"
+        )
 
 
 def _sparsity(sparsity: Sparsity) -> dict[str, Any]:
