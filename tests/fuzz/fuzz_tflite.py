@@ -17,6 +17,7 @@ with atheris.instrument_imports(include=["pocketgraph"]):
     from pocketgraph.models.graph import DType, Graph, Model, Op, Quantization, Signature, Tensor
     from pocketgraph.models.sparsity import encode
     from pocketgraph.models.tflite_read import read_tflite
+    from pocketgraph.models.tflite_schema import OPERATORS
     from pocketgraph.models.tflite_write import write_tflite
 
 import numpy as np
@@ -31,7 +32,57 @@ def seeds() -> list[bytes]:
     z = Tensor("z", (2,), DType.INT8)
     custom = Graph("c", [q], [z], [Op("CUSTOM", [q], [z], custom_code="Mine", custom_options=b"abc")])
     whole = Model([sparse, custom], [Signature("k", {"a": x}, {"b": y})], "text", {"m": b"1"}, {"f.txt": b"x"})
-    return [write_tflite(model) for model in (whole, Model([sparse]), Model([custom]))]
+    models = [whole, Model([sparse]), Model([custom]), Model([_blocks()]), Model([_types()]), _loop(), *_options()]
+    return [write_tflite(model) for model in models]
+
+
+def _blocks() -> Graph:
+    """Half-precision weights in 4x1 blocks, unpacked and widened for a convolution."""
+    shape = (8, 1, 1, 4)
+    values, sparsity = encode(np.float16(np.arange(32).reshape(shape) % 9 == 0), (4, 1, 1, 1))
+    packed = Tensor("p", shape, DType.FLOAT16, values, sparsity=sparsity)
+    half, full, x, y = Tensor("h", shape, DType.FLOAT16), Tensor("f", shape), Tensor("x", shape), Tensor("y", shape)
+    steps = [Op("DENSIFY", [packed], [half]), Op("DEQUANTIZE", [half], [full])]
+    return Graph("b", [x], [y], [*steps, Op("CONV_2D", [x, full, None], [y], {"stride_w": 1, "stride_h": 1})])
+
+
+def _types() -> Graph:
+    """A constant of every element type, one quantised per channel, one that lists what a variant holds."""
+    packed = {DType.INT2: 1, DType.INT4: 2, DType.UINT4: 2, DType.BFLOAT16: 8}
+    constants = [
+        Tensor(t.value, (2, 2), t, np.zeros((2, 2), t.numpy) if t.numpy else np.ones(packed.get(t, 4), np.uint8))
+        for t in DType
+    ]
+    constants[0].quantization = Quantization(np.float32([1, 2]), np.int64([0, 1]), 1)
+    constants[-1].variants = (((1, 2), DType.INT8, True),)
+    made = [Tensor(f"{c.name}_", (2, 2), c.dtype) for c in constants]
+    return Graph(
+        "t", [], made, [Op("RESHAPE", [c], [m], {"new_shape": [4]}) for c, m in zip(constants, made, strict=True)]
+    )
+
+
+def _loop() -> Model:
+    """A loop whose condition and body are graphs of their own, over a variable."""
+    state, result = Tensor("v", (2,), is_variable=True), Tensor("r", (2,))
+    graphs = [
+        Graph(
+            "main", [], [result], [Op("WHILE", [state], [result], {"cond_subgraph_index": 1, "body_subgraph_index": 2})]
+        )
+    ]
+    for name in ("cond", "body"):
+        a, b = Tensor("a", (2,), shape_signature=(-1,)), Tensor("b", (2,))
+        graphs.append(Graph(name, [a], [b], [Op("ABS", [a], [b])]))
+    return Model(graphs)
+
+
+def _options() -> list[Model]:
+    """Every builtin operator with its options, a few in each model."""
+    models = []
+    for first in range(0, len(OPERATORS), 25):
+        a, b = Tensor("a", ()), Tensor("b", ())
+        kinds = list(OPERATORS)[first : first + 25]
+        models.append(Model([Graph("o", [a], [b], [Op("ABS", [a], [b]), *(Op(kind, [a], []) for kind in kinds)])]))
+    return models
 
 
 def one_input(data: bytes) -> None:
