@@ -72,6 +72,9 @@ class ConvertResult:
         """The conversion in one sentence."""
         smallest = min(self.outputs, key=lambda output: output.ratio)
         size = f"{Path(smallest.path).name} is {_ratio_words(smallest.ratio)} the dense f32 file"
+        given = smallest.bytes / max(self.source_bytes, 1)
+        if self.source_bytes and _ratio_words(given) != _ratio_words(smallest.ratio):
+            size += f" and {_ratio_words(given)} the file given"
         checked = [output.verification for output in self.outputs if output.verification is not None]
         if not checked:
             return f"{size}; no output was verified."

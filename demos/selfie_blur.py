@@ -60,6 +60,7 @@ def run(
         prune=PruneConfig(sparsity=sparsity, method=method),  # type: ignore[arg-type]
         calibration=tuning,
         held_back=unseen,
+        dtype="f16",
         report=folder / "report.html",
         json_file=folder / "report.json",
         seed=seed,

@@ -117,7 +117,7 @@ def test_the_demo_makes_what_it_promises(tmp_path, capsys) -> None:
     assert "selfie_blur.png" in out
     data = json.loads(made["report.json"].read_text())
     assert data["sparsity"] == pytest.approx(0.7, abs=0.01)
-    assert data["outputs"][0]["ratio"] < 0.7
+    assert data["outputs"][0]["ratio"] < 0.4
     assert made["selfie.tflite"].stat().st_size == data["outputs"][0]["bytes"]
     # the sparse model still finds the people that it was not tuned on
     assert data["outputs"][0]["verification"]["score"] > 0.85
