@@ -10,6 +10,9 @@ import numpy as np
 from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.runtime.delegate import Array, TensorSpec
 
+CUSTOM_OPS = frozenset({"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"})
+"""The custom operators that LiteRT brings along (MediaPipe's)."""
+
 
 def _interpreter(content: bytes, threads: int) -> Any:
     try:
