@@ -126,7 +126,7 @@ def _layers(result: ConvertResult) -> str:
                     for layer in layers
                 ],
                 percent=True,
-                caption="Error of each layer's output on the calibration inputs: squared error over squared output",
+                caption="Squared error of each layer's output on the calibration inputs, over the dense output's variance",
             )
         )
     rows = [

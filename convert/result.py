@@ -16,8 +16,8 @@ from pocketgraph.convert.verify import Verification
 class Layer:
     """One layer with weights: its size, the share of zeros in its weights (0..1), and its relative output error.
 
-    `error` is the squared error of the layer's output over its squared output on the calibration inputs, None where it
-    was not measured. `pruned` says whether pruning touched it.
+    `error` is the squared error of the layer's output on the calibration inputs over the dense output's variance, None
+    where it was not measured. `pruned` says whether pruning touched it.
     """
 
     name: str
