@@ -104,7 +104,7 @@ def _field(word: str) -> Field:
 
 
 _enums = {name: _enum(words) for name, words in _entries(ENUMS)}
-_tables = {name: tuple(map(_field, words)) for name, words in _entries(_FILE_TABLES + OPTION_TABLES)}
+_tables = {name: tuple(map(_field, words)) for text in (_FILE_TABLES, OPTION_TABLES) for name, words in _entries(text)}
 _tables |= dict.fromkeys(WITHOUT_FIELDS.split(), ())
 
 SCHEMA = Schema(_tables, _enums, root="Model", identifier=b"TFL3", aligned=("Buffer", "data"))
