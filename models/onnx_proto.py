@@ -18,6 +18,7 @@ OPSET = 17
 IR_VERSION = 8
 MAX_BYTES = 2**31 - 1
 """What one protobuf message may hold."""
+_SPARSE_OVERHEAD = 64
 
 ELEMENT_TYPES = {
     DType.FLOAT32: 1,
@@ -120,9 +121,9 @@ def _tensor(array: Array, name: str) -> Any:
 
 
 def _is_smaller_sparse(array: Array) -> bool:
-    """A stored value costs itself and an int64 index."""
-    stored = np.count_nonzero(array)
-    return array.ndim > 0 and stored * (array.itemsize + 8) < array.nbytes
+    """A stored value costs itself and an int64 index, a sparse tensor some names."""
+    stored = int(np.count_nonzero(array))
+    return array.ndim > 0 and stored * (array.itemsize + 8) + _SPARSE_OVERHEAD < array.nbytes
 
 
 def _sparse_tensor(array: Array, name: str) -> Any:
