@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from pocketgraph.runtime.delegate import Array, TensorSpec
 
 CUSTOM_OPS = frozenset({"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"})
 """The custom operators that LiteRT brings along (MediaPipe's)."""
+_greeting_due = [True]
 
 
 def _interpreter(content: bytes, threads: int) -> Any:
@@ -19,7 +23,30 @@ def _interpreter(content: bytes, threads: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         from tflite_runtime.interpreter import Interpreter
-    return Interpreter(model_content=content, num_threads=threads)
+    with _without_greeting():
+        return Interpreter(model_content=content, num_threads=threads)
+
+
+@contextlib.contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Hold back the INFO line that LiteRT's C++ writes to standard error when the first interpreter is made."""
+    if _greeting_due:
+        _greeting_due.pop()
+    else:
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            for line in held:
+                if not line.startswith(b"INFO: Created TensorFlow Lite XNNPACK"):
+                    os.write(2, line)
 
 
 class LiteRT:
