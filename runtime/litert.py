@@ -23,13 +23,12 @@ def _interpreter(content: bytes, threads: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         from tflite_runtime.interpreter import Interpreter
-    with _without_greeting():
-        return Interpreter(model_content=content, num_threads=threads)
+    return Interpreter(model_content=content, num_threads=threads)
 
 
 @contextlib.contextmanager
 def _without_greeting() -> Iterator[None]:
-    """Hold back the INFO line that LiteRT's C++ writes to standard error when the first interpreter is made."""
+    """Hold back the INFO line that LiteRT's C++ writes to standard error when the first model is loaded."""
     if _greeting_due:
         _greeting_due.pop()
     else:
@@ -54,8 +53,9 @@ class LiteRT:
 
     def __init__(self, content: bytes, threads: int) -> None:
         try:
-            self._interpreter = _interpreter(content, threads)
-            self._interpreter.allocate_tensors()
+            with _without_greeting():
+                self._interpreter = _interpreter(content, threads)
+                self._interpreter.allocate_tensors()
         except ValueError as error:
             raise FormatError(f"LiteRT refuses the model: {_first_line(error)}") from error
         except RuntimeError as error:
