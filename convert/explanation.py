@@ -83,6 +83,9 @@ class Explanation:
             "engine": self.engine,
             "runs_sparse": self.runs_sparse,
             "hints": self.hints,
-            "clusters": [asdict(cluster) for cluster in self.clusters],
+            "clusters": [
+                asdict(cluster) | {"rules": [{"rule": rule, "fix": fix} for rule, fix in cluster.rules]}
+                for cluster in self.clusters
+            ],
             "nodes": [asdict(node) | {"sparsity": node.sparsity} for node in self.nodes],
         }

@@ -17,7 +17,7 @@ BREAKS = {
     "stride2_1x1": "a 1x1 convolution has stride 2",
     "concat": "two branches are concatenated",
     "average_pool": "AVERAGE_POOL_2D over the whole map in place of MEAN",
-    "dense_classifier": "a large dense FULLY_CONNECTED that keeps dimensions reads the pooling and counts against the threshold",
+    "dense_classifier": "a large dense FULLY_CONNECTED reads the pooling and counts against the threshold",
     "constant_second": "a MUL by a constant has it as second operand",
     "conv_head": "the head is a 1x1 convolution on the pooled map: outputs are not computed at all",
     "pooled_gate": "a pooled vector gates a map with no convolution between",

@@ -62,7 +62,7 @@ def mirror_op(graph: Graph, op: Op, mirrored: set[Tensor], axes: Axes) -> bool:
     if op.kind in ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"):
         return _resize(op)
     if op.kind == "PAD":
-        return _pad(graph, op)
+        return _pad(graph, op, axes)
     if op.kind == "CONCATENATION":
         return op.attrs.get("axis", 0) in (3, -1) and _all_turned(op, mirrored, axes)
     if op.kind == "SOFTMAX":
@@ -99,10 +99,14 @@ def _elementwise(graph: Graph, op: Op, mirrored: set[Tensor], axes: Axes) -> boo
     return True
 
 
-def _turn(window: Window, *, turned: bool) -> Window | None:
-    if window.end < 0:
-        return None if turned else window
-    return replace(window, begin=window.end) if turned else window
+def _turn(rows: Window, columns: Window, axes: Axes) -> tuple[Window, Window] | None:
+    """Both windows seen in the mirror; None where samples are left over, which would then be the first ones."""
+    turned = []
+    for axis, window in ((1, rows), (2, columns)):
+        if axis in axes and window.end < 0:
+            return None
+        turned.append(replace(window, begin=window.end) if axis in axes else window)
+    return turned[0], turned[1]
 
 
 def _convolution(graph: Graph, op: Op, axes: Axes) -> bool:
@@ -110,15 +114,16 @@ def _convolution(graph: Graph, op: Op, axes: Axes) -> bool:
     slide = sliding(graph, op)
     if slide is None or not filters.is_constant:
         return False
-    own_begin = _own_begin(op)
-    # a PAD in front has been mirrored on its own: only this op's own padding is turned here
-    rows = replace(slide.rows, size=op.input(0).shape[1], begin=own_begin[0])
-    columns = replace(slide.columns, size=op.input(0).shape[2], begin=own_begin[1])
-    turned_rows, turned_columns = _turn(rows, turned=1 in axes), _turn(columns, turned=2 in axes)
-    if turned_rows is None or turned_columns is None:
+    source, turned = slide.source, _turn(slide.rows, slide.columns, axes)
+    if slide.pad is not None and turned is None:
+        # the PAD in front has been mirrored on its own: only this op's own padding is left to turn
+        source, begin = op.input(0), _own_begin(op)
+        rows = replace(slide.rows, size=source.shape[1], begin=begin[0])
+        turned = _turn(rows, replace(slide.columns, size=source.shape[2], begin=begin[1]), axes)
+    if turned is None:
         return False
     op.inputs[1] = _flip(graph, filters, axes)
-    slide_over(graph, op, op.input(0), turned_rows, turned_columns)
+    slide_over(graph, op, source, *turned)
     return True
 
 
@@ -157,11 +162,17 @@ def _resize(op: Op) -> bool:
     return op.kind == "RESIZE_NEAREST_NEIGHBOR" and all(after[a] % before[a] == 0 for a in (1, 2))
 
 
-def _pad(graph: Graph, op: Op) -> bool:
+def _pad(graph: Graph, op: Op, axes: Axes) -> bool:
     amounts = zero_padding(op)
     if amounts is None:
         return False
-    op.inputs[1] = constant(graph, f"{op.input(1).name}/mirrored", amounts[:, ::-1].astype(np.int32))
+    reader = only_consumer(graph, op.outputs[0])
+    slide = sliding(graph, reader) if reader is not None and reader.kind in CONVOLUTIONS else None
+    if slide is not None and slide.pad is op and _turn(slide.rows, slide.columns, axes) is not None:
+        return True  # the convolution behind turns it with its own window
+    turned = amounts.copy()
+    turned[list(axes)] = turned[list(axes), ::-1]
+    op.inputs[1] = constant(graph, f"{op.input(1).name}/mirrored", turned.astype(np.int32))
     return True
 
 

@@ -15,12 +15,12 @@ class ConstantFirst:
 
     def __call__(self, model: Model) -> list[str]:
         """Edit `model` in place; one line per op."""
-        notes = []
-        for graph in model.graphs:
-            for op in graph.ops:
-                if op.kind in ("ADD", "MUL", "SUB") and _rewrite(graph, op):
-                    notes.append(f"{op.kind} {op.name!r}: constant [1, 1, 1, C] put first")
-        return notes
+        return [
+            f"{op.kind} {op.name!r}: constant [1, 1, 1, C] put first"
+            for graph in model.graphs
+            for op in graph.ops
+            if op.kind in ("ADD", "MUL", "SUB") and _rewrite(graph, op)
+        ]
 
 
 def _rewrite(graph: Graph, op: Op) -> bool:

@@ -61,6 +61,7 @@ def _mirror(graph: Graph, axes: Axes) -> int:
     for tensor in graph.outputs:
         if tensor in turned.mirrored:
             turned.restore_output(tensor)
+    graph.prune_dead()
     return turned.count
 
 

@@ -53,7 +53,8 @@ class Sparsify:
     def _encoding(self, tensor: Tensor) -> tuple[Array, Sparsity] | None:
         dense = tensor.dense()
         stored = np.count_nonzero(dense)
-        if not dense.size or 1 - stored / dense.size < self.threshold:
+        # an empty buffer means "computed" in a file, so a weight of nothing but zeros stays dense
+        if not stored or 1 - stored / dense.size < self.threshold:
             return None
         order = tuple(range(dense.ndim))
         if dense.shape[0] <= _SMALL < dense.shape[-1]:
