@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketgraph.models.errors import FormatError, UsageError
-from pocketgraph.models.graph import Graph, Model, Op, Tensor
+from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
 from pocketgraph.models.sparsity import Csr, Dense, Sparsity, check, decode, encode
+from pocketgraph.models.tflite_read import read_tflite
 from pocketgraph.models.tflite_write import write_tflite
 
 
@@ -133,21 +134,35 @@ def test_nested_compressed_levels_are_decoded() -> None:
     assert np.argwhere(back).tolist() == [[2, 0], [2, 3]]
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 5), st.sampled_from([1, 4]), st.integers(0, 2**32))
-def test_litert_densifies_what_we_encode(rows: int, columns: int, block: int, seed: int) -> None:
-    """Oracle: LiteRT's DENSIFY, on [4 rows, 1, 1, columns] with blocks of one or four rows; equal to the bit."""
-    from pocketgraph.runtime import load_model
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.sampled_from([(1, 1), (2, 1), (4, 1), (8, 1), (1, 4), (4, 4)]),
+    st.sampled_from([np.float32, np.float16, np.int8]),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_litert_densifies_what_we_encode(
+    rows: int, columns: int, block: tuple[int, int], dtype: Any, convolution: bool, seed: int
+) -> None:
+    """Oracle: LiteRT's DENSIFY, on weights [rows, columns] and [rows, 1, 1, columns] in blocks; equal to the bit."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     rng = np.random.default_rng(seed)
-    shape = (4 * rows, 1, 1, columns)
-    weights = (rng.standard_normal(shape) * (rng.random(shape) < 0.4)).astype(np.float32)
-    values, sparsity = encode(weights, (block, 1, 1, 1))
-    x, w, dense, y = (Tensor("x", shape), Tensor("w", shape, data=values), Tensor("d", shape), Tensor("y", shape))
-    w.sparsity = sparsity
-    ops = [Op("DENSIFY", [w], [dense]), Op("ADD", [x, dense], [y])]
-    with load_model(write_tflite(Model([Graph("main", [x], [y], ops)]))) as model:
-        np.testing.assert_array_equal(model(np.zeros(shape, np.float32)), weights)
+    middle = (1, 1) if convolution else ()
+    shape = (8 * rows, *middle, 4 * columns)
+    weights = (rng.integers(1, 100, shape) * (rng.random(shape) < 0.2)).astype(dtype)
+    packed = Tensor("packed", shape, DType.of(weights))
+    packed.data, packed.sparsity = encode(weights, (block[0], *middle, block[1]))
+    dense = Tensor("dense", shape, packed.dtype)
+    model = Model([Graph("main", [], [dense], [Op("DENSIFY", [packed], [dense])])])
+    assert read_tflite(write_tflite(model)).main.ops[0].input(0).dense().tolist() == weights.tolist()
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    engine = Interpreter(model_content=write_tflite(model), experimental_op_resolver_type=plain)
+    engine.allocate_tensors()
+    engine.invoke()
+    np.testing.assert_array_equal(engine.get_tensor(engine.get_output_details()[0]["index"]), weights)
 
 
 SHAPE = (2, 4)

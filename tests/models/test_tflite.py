@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import struct
 from typing import Any
 
@@ -19,12 +18,13 @@ from pocketgraph.models.flatbuffer import Reader, Writer
 from pocketgraph.models.graph import DType, Graph, Model, Op, Quantization, Signature, Tensor
 from pocketgraph.models.sparsity import encode
 from pocketgraph.models.tflite_read import read_tflite
-from pocketgraph.models.tflite_schema import OPERATORS, SCHEMA, complete_attrs, option_fields, options_table
+from pocketgraph.models.tflite_schema import SCHEMA, complete_attrs
 from pocketgraph.models.tflite_write import write_tflite
 from pocketgraph.runtime import load_model
 
 WHEEL_MODELS = [name for name in zoo.names() if zoo.entry(name).package == "mediapipe"]
-UNKNOWN_TO_LITERT = {"face_landmark_with_attention"}
+RUNNABLE = [name for name in WHEEL_MODELS if name != "face_landmark_with_attention"]
+"""LiteRT lacks ops of the other one; test_tflite_schema.py compares all of them field by field."""
 
 
 def every_feature() -> Model:
@@ -101,22 +101,15 @@ def test_equal_constants_share_a_buffer_and_data_is_aligned() -> None:
 
 
 @pytest.mark.zoo
-@pytest.mark.parametrize("name", WHEEL_MODELS)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_a_rewritten_model_computes_the_same_bits(name: str) -> None:
-    """Oracle: LiteRT on the original file; tolerance none. A model with ops LiteRT lacks is compared structurally."""
+    """Oracle: LiteRT on the original file; tolerance none."""
     original = zoo.fetch(name).read_bytes()
     model = read_tflite(original)
     rewritten = write_tflite(model)
-    assert len(rewritten) < 1.02 * len(original)
+    assert len(rewritten) < 1.01 * len(original)
     again = read_tflite(rewritten)
     assert (again.metadata, again.files, again.description) == (model.metadata, model.files, model.description)
-    if name in UNKNOWN_TO_LITERT:
-        shapes = [[(t.name, t.shape, t.dtype) for t in graph.tensors()] for graph in (model.main, again.main)]
-        assert shapes[0] == shapes[1]
-        assert [(o.kind, o.attrs, o.custom_options) for o in model.main.ops] == [
-            (o.kind, o.attrs, o.custom_options) for o in again.main.ops
-        ]
-        return
     rng = np.random.default_rng(1)
     with load_model(original) as first, load_model(rewritten) as second:
         inputs = {spec.name: rng.random(spec.shape, np.float32) for spec in first.inputs}
@@ -127,45 +120,26 @@ def test_a_rewritten_model_computes_the_same_bits(name: str) -> None:
 
 
 @pytest.mark.zoo
-@pytest.mark.parametrize("name", ["pose_detection", "face_landmark_with_attention"])
-def test_decoding_agrees_with_the_generated_reader(name: str) -> None:
-    """Oracle: the reader that the LiteRT package generates from the schema, on every tensor and operator."""
-    generated = importlib.import_module("ai_edge_litert.schema_py_generated")
-    data = zoo.fetch(name).read_bytes()
-    oracle = generated.ModelT.InitFromObj(generated.Model.GetRootAs(data))
-    ours = Reader(data, SCHEMA).root()
-    for mine, theirs in zip(ours["subgraphs"][0]["tensors"], oracle.subgraphs[0].tensors, strict=True):
-        assert mine["name"] == theirs.name.decode()
-        assert SCHEMA.enums["TensorType"][mine["type"]] == theirs.type
-        assert mine["buffer"] == theirs.buffer
-        assert [] if mine["shape"] is None else mine["shape"].tolist() == list(theirs.shape)
-    for mine, theirs in zip(ours["subgraphs"][0]["operators"], oracle.subgraphs[0].operators, strict=True):
-        assert mine["inputs"].tolist() == list(theirs.inputs)
-        if mine["builtin_options"] is not None:
-            table, options = mine["builtin_options"]
-            assert table + "T" == type(theirs.builtinOptions).__name__
-            numbers = {name.lower(): number for name, number in vars(theirs.builtinOptions).items()}
-            for field in SCHEMA.tables[table]:
-                value, number = options[field.name], numbers.get(field.name.replace("_", ""))
-                if field.name in ("new_height", "new_width"):
-                    continue  # dropped from the newest schema, still in files
-                if field.enum is not None:
-                    value = SCHEMA.enums[field.enum][value]
-                np.testing.assert_array_equal([] if value is None else value, [] if number is None else number)
+def test_sparse_weights_of_a_real_model_are_unpacked_as_litert_does() -> None:
+    """Oracle: what LiteRT's DENSIFY computes in the sparse face detector; equal to the bit."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-
-def test_the_schema_has_every_operator_and_field_of_the_generated_one() -> None:
-    """Oracle: the classes that the LiteRT package generates from the schema."""
-    generated = importlib.import_module("ai_edge_litert.schema_py_generated")
-    theirs = {k: v for k, v in vars(generated.BuiltinOperator).items() if not k.startswith("_")}
-    assert theirs.items() <= OPERATORS.items()
-    for kind in OPERATORS:
-        table = options_table(kind)
-        if table is None:
-            continue
-        fields = vars(getattr(generated, table + "T")())
-        ours = {name.replace("_", "").lower() for name in option_fields(kind)}
-        assert {name.replace("_", "").lower() for name in fields} <= ours
+    path = zoo.fetch("face_detection_full_range_sparse")
+    model = read_tflite(path)
+    engine = Interpreter(
+        str(path),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    engine.allocate_tensors()
+    engine.invoke()
+    operators = Reader(path.read_bytes(), SCHEMA).root()["subgraphs"][0]["operators"]
+    unpacked = 0
+    for op, operator in zip(model.main.ops, operators, strict=True):
+        if op.kind == "DENSIFY":
+            np.testing.assert_array_equal(op.input(0).dense(), engine.get_tensor(operator["outputs"][0]))
+            unpacked += 1
+    assert unpacked == 46
 
 
 def test_reading_costs_little_and_copies_nothing() -> None:
@@ -204,9 +178,7 @@ def test_a_graph_that_does_not_hold_together_is_refused() -> None:
         write_tflite(Model([Graph("main", [x], [y], [Op("NOT_AN_OP", [x], [y])])]))
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0" * 7, b"plain text, long enough", b"\x08\0\0\0TFL3", b"\xff" * 80]
-)
+@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"plain text, long enough", b"\x08\0\0\0TFL3", b"\xff" * 80])
 def test_bytes_of_another_kind_are_refused(content: bytes) -> None:
     with pytest.raises(FormatError):
         read_tflite(content)

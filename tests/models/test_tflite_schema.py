@@ -1,4 +1,4 @@
-"""The declared schema and the FlatBuffers codec agree with the classes that the LiteRT package generates from TFLite's."""
+"""The declared schema and the codec agree with the classes that LiteRT generates from the format's own schema."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pocketgraph.models import zoo
 from pocketgraph.models.flatbuffer import Field, Reader, Writer
 from pocketgraph.models.graph import DType
