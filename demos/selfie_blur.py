@@ -31,7 +31,7 @@ from pocketgraph.runtime import RunnableModel, load_model
 Progress = Callable[[str, int, int], None]
 MODEL = "selfie_segmentation"
 _FRAMES = 24
-_CROPS = 12
+_CROPS = 40
 _SIDE = 300
 
 
@@ -57,7 +57,7 @@ def run(
     result = convert_model(
         MODEL,
         [folder / "selfie.tflite", folder / "selfie.onnx"],
-        prune=PruneConfig(sparsity=sparsity, method=method),  # type: ignore[arg-type]
+        prune=PruneConfig(sparsity=sparsity, method=method, distribution="global"),  # type: ignore[arg-type]
         calibration=tuning,
         held_back=unseen,
         dtype="f16",

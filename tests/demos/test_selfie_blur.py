@@ -110,7 +110,7 @@ def test_a_cell_shows_the_upper_square_of_a_tall_picture() -> None:
 
 @pytest.mark.zoo
 def test_the_demo_makes_what_it_promises(tmp_path, capsys) -> None:
-    assert main(["demo", "selfie-blur", "-o", str(tmp_path / "out put"), "--method", "magnitude"]) == 0
+    assert main(["demo", "selfie-blur", "-o", str(tmp_path / "out put")]) == 0
     out = capsys.readouterr().out
     made = {path.name: path for path in (tmp_path / "out put").iterdir()}
     assert set(made) == {"selfie.tflite", "selfie.onnx", "report.html", "report.json", "selfie_blur.png"}
@@ -120,7 +120,7 @@ def test_the_demo_makes_what_it_promises(tmp_path, capsys) -> None:
     assert data["outputs"][0]["ratio"] < 0.4
     assert made["selfie.tflite"].stat().st_size == data["outputs"][0]["bytes"]
     # the sparse model still finds the people that it was not tuned on
-    assert data["outputs"][0]["verification"]["score"] > 0.85
+    assert data["outputs"][0]["verification"]["score"] > 0.95
     picture = cv2.imread(str(made["selfie_blur.png"]))
     assert picture.shape[0] > 900
     assert picture.shape[1] > 1200
