@@ -28,7 +28,7 @@ _SPARSE_FROM = 0.05
 _MOVES = 15
 _MOVE_UNTIL = 0.75
 _ALPHA = 0.3
-FW = 1.0
+_FEATURES = 0.3
 
 
 def _silent(_done: int, _total: int, _loss: float) -> None:
@@ -97,7 +97,7 @@ def recover(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights.variables)
             outputs, features = distillation.loss(x, answers)
-            loss = outputs + FW * features
+            loss = outputs + _FEATURES * features
         return outputs, tape.gradient(loss, weights.variables, unconnected_gradients="zero")
 
     def train(x: Any, rate: Any) -> Any:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 
-def polynomial_sparsity(step: int, initial: float, final: float, begin: int, end: int, power: float = 3) -> float:
+
+def polynomial_sparsity(step: int, initial: float, final: float, begin: int, end: int, power: float = 3) -> np.float32:
     """Sparsity at `step`: `final + (initial - final) * (1 - (step - begin) / (end - begin)) ** power`, 0..1.
 
-    It is `initial` up to `begin` and `final` from `end` on (Zhu and Gupta, arXiv 1710.01878, equation 1).
+    It is `initial` up to `begin` and `final` from `end` on (Zhu and Gupta, arXiv 1710.01878, equation 1). Computed in
+    float32 as tensorflow-model-optimization does, so that the same number of weights is kept.
     """
-    progress = min(1.0, max(0.0, (step - begin) / (end - begin)))
-    return float(final + (initial - final) * (1 - progress) ** power)
+    progress = np.clip(np.float32(step - begin) / np.float32(max(1, end - begin)), np.float32(0), np.float32(1))
+    remaining = np.power(np.float32(1) - progress, np.float32(power))
+    return np.float32(np.float32(initial - final) * remaining + np.float32(final))
 
 
 def cosine_drop_fraction(step: int, alpha: float, end: int) -> float:
