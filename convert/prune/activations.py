@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.models.graph import Graph, Model, Op, Tensor
 from pocketgraph.models.tflite_write import write_tflite
 from pocketgraph.runtime.litert import LiteRT

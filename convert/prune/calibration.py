@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.convert.prune.frames import video_frames
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import DType, Graph, Tensor
@@ -50,7 +51,9 @@ class Calibration:
         return len(self.names)
 
     @classmethod
-    def load(cls, path: str | Path, graph: Graph, preprocess: Preprocess | None = None, limit: int = 128) -> Calibration:
+    def load(
+        cls, path: str | Path, graph: Graph, preprocess: Preprocess | None = None, limit: int = 128
+    ) -> Calibration:
         """Read at most `limit` samples from `path` for the inputs of `graph`.
 
         A folder is searched for pictures, also in its sub-folders, and a video for frames; where there are more than
@@ -115,7 +118,9 @@ def _from_pictures(
         pictures.append(preprocess.resize(picture, height, width))
         rows.append(preprocess(picture, height, width))
     if skipped:
-        _LOG.warning("%d of %d pictures cannot be read: %s", len(skipped), len(skipped) + len(names), ", ".join(skipped))
+        _LOG.warning(
+            "%d of %d pictures cannot be read: %s", len(skipped), len(skipped) + len(names), ", ".join(skipped)
+        )
     if not rows:
         raise UsageError(f"none of the {len(skipped)} pictures in {path} can be read: {', '.join(skipped[:5])}")
     return Calibration({tensor.name: np.stack(rows)}, names, pictures, skipped)
@@ -214,7 +219,9 @@ def _checked(array: Array, tensor: Tensor, preprocess: Preprocess | None, path: 
     if array.dtype == np.float32 and not np.isfinite(array).all():
         raise UsageError(f"{what} holds NaN or infinite values: remove those samples")
     if preprocess is not None and array.dtype == np.float32 and array.size:
-        ends = np.array([np.float32(preprocess.offset), np.float32(preprocess.scale) * 255 + np.float32(preprocess.offset)])
+        ends = np.array(
+            [np.float32(preprocess.offset), np.float32(preprocess.scale) * 255 + np.float32(preprocess.offset)]
+        )
         low, high = float(ends.min()), float(ends.max())
         slack = 0.1 * (high - low)
         if array.min() < low - slack or array.max() > high + slack:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+
 from pocketgraph.convert.prune.masks import Matrix
 
 

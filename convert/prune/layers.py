@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
 from pocketgraph.convert.prune.masks import Matrix
 from pocketgraph.models.errors import UnsupportedError, UsageError
 from pocketgraph.models.graph import DType, Graph, Op, Tensor
@@ -60,7 +61,9 @@ def prunable_layers(graph: Graph, overrides: Mapping[str, float]) -> list[Prunab
     heads = head_ops(graph)
     for glob in overrides:
         if not any(_matches(layer, glob) for layer in possible):
-            raise UsageError(f"no layer matches {glob!r}; the layers are:\n" + "\n".join(f"  {p.name}" for p in possible))
+            raise UsageError(
+                f"no layer matches {glob!r}; the layers are:\n" + "\n".join(f"  {p.name}" for p in possible)
+            )
     chosen: list[PrunableLayer] = []
     for layer in possible:
         for glob, value in overrides.items():
@@ -68,7 +71,7 @@ def prunable_layers(graph: Graph, overrides: Mapping[str, float]) -> list[Prunab
                 layer.sparsity = value
         stem = any(t in graph.inputs for t in layer.op.inputs)
         default = layer.pointwise and not stem and layer.op not in heads
-        if layer.sparsity is None and default or layer.sparsity:
+        if (layer.sparsity is None and default) or layer.sparsity:
             chosen.append(layer)
     if not chosen and 0 not in overrides.values():
         raise UnsupportedError(

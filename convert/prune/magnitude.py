@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pocketgraph.convert.prune.masks import Matrix, block_sizes, block_sum
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import Op
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.convert.prune.masks import Mask, Matrix, block_sizes, block_starts
 
 STRIDE = 48

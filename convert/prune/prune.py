@@ -79,9 +79,11 @@ def prune_model(
     hessians = iter([None] * len(layers))
     inputs = {} if calibration is None else _inputs(dense.main, calibration)
     if config.method == "obc":
-        hessians = dense_hessians(dense.main, {t: inputs[t.name] for t in dense.main.inputs}, [
-            PrunableLayer(dense.main.ops[p.position], p.position) for p in layers
-        ])
+        hessians = dense_hessians(
+            dense.main,
+            {t: inputs[t.name] for t in dense.main.inputs},
+            [PrunableLayer(dense.main.ops[p.position], p.position) for p in layers],
+        )
     keys = []
     for number, (layer, hessian) in enumerate(zip(layers, hessians, strict=True)):
         tell(number, total, layer.name)
@@ -102,7 +104,9 @@ def prune_model(
 
         errors = walk.run(by_position, done)
     tell(total, total, "done")
-    return PruneResult(pruned, [_result(p, m, config, errors.get(p.position)) for p, m in zip(layers, masks, strict=True)])
+    return PruneResult(
+        pruned, [_result(p, m, config, errors.get(p.position)) for p, m in zip(layers, masks, strict=True)]
+    )
 
 
 def _result(layer: PrunableLayer, mask: Mask, config: PruneConfig, error: float | None) -> LayerResult:

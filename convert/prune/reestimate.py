@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from pocketgraph.convert.prune.moments import Matrix
 from pocketgraph.models.graph import Op, Tensor
 

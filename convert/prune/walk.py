@@ -16,7 +16,15 @@ from pocketgraph.convert.prune.layers import PrunableLayer
 from pocketgraph.convert.prune.masks import Mask
 from pocketgraph.convert.prune.moments import Matrix, Moments, samples_of
 from pocketgraph.convert.prune.obc import reconstruct
-from pocketgraph.convert.prune.reestimate import KINDS, bias_of, channels, rescale, restoring_scale, set_bias, set_weights
+from pocketgraph.convert.prune.reestimate import (
+    KINDS,
+    bias_of,
+    channels,
+    rescale,
+    restoring_scale,
+    set_bias,
+    set_weights,
+)
 from pocketgraph.models.graph import Array, Graph, Op, Tensor
 
 _LEAST_SAMPLES = 64
@@ -46,7 +54,9 @@ def dense_hessians(graph: Graph, inputs: Mapping[Tensor, Array], layers: list[Pr
 class Walk:
     """Walks `dense` and its copy `pruned`, whose ops correspond one to one, and changes the constants of `pruned`."""
 
-    def __init__(self, dense: Graph, pruned: Graph, inputs: Mapping[str, Array], *, fit: bool, reestimate: bool) -> None:
+    def __init__(
+        self, dense: Graph, pruned: Graph, inputs: Mapping[str, Array], *, fit: bool, reestimate: bool
+    ) -> None:
         self._dense = Activations(dense, {t: inputs[t.name] for t in dense.inputs})
         self._pruned = Activations(pruned, {t: inputs[t.name] for t in pruned.inputs})
         self._fit = fit
