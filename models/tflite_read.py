@@ -87,8 +87,8 @@ class _Model:
 
     def _code(self, number: int, code: dict[str, Any]) -> tuple[str, str, int]:
         builtin = max(OPERATORS[code["builtin_code"]], code["deprecated_builtin_code"])
-        if builtin not in _OPERATOR_NAMES:
-            raise FormatError(f"operator code {number} is {builtin}, which is no TFLite operator")
+        if _OPERATOR_NAMES[builtin] == "PLACEHOLDER_FOR_GREATER_OP_CODES":
+            raise FormatError(f"operator code {number} is {builtin}, which only announces a greater code")
         return _OPERATOR_NAMES[builtin], code["custom_code"] or "", code["version"]
 
     def _metadata(self, entry: dict[str, Any]) -> bytes:
