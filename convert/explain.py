@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
 from pocketgraph.convert import xnnpack_explain
 from pocketgraph.convert.explanation import Explanation, NodeReport
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import Model
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 __all__ = ["ENGINES", "Explanation", "explain_model", "render"]
 

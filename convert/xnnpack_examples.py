@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pocketgraph.models.architectures.builder import Padding
 from pocketgraph.models.architectures.random_weights import RandomNet
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import Model, Tensor
@@ -97,14 +98,14 @@ class _Net(RandomNet):
     def random_conv_stride2(self, name: str, channels: int) -> Tensor:
         self._pad(name)
         weights = self._he((channels, 3, 3, self.last.shape[3]), 27, 2.0)
-        padding = "VALID" if self.padded else "SAME"
+        padding: Padding = "VALID" if self.padded else "SAME"
         return self.conv(weights, self._bias(channels), name, stride=2, activation="RELU6", padding=padding)
 
     def random_depthwise_stride2(self, name: str) -> Tensor:
         self._pad(name)
         channels = self.last.shape[3]
         weights = self._he((1, 3, 3, channels), 9, 2.0)
-        padding = "VALID" if self.padded else "SAME"
+        padding: Padding = "VALID" if self.padded else "SAME"
         return self.depthwise(weights, self._bias(channels), name, stride=2, activation="RELU6", padding=padding)
 
     def keep_dims(self) -> None:

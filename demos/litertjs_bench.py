@@ -20,10 +20,11 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-from pocketgraph.models.errors import PocketgraphError, UsageError
-from pocketgraph.runtime import load_model
 from rich.console import Console
 from rich.table import Table
+
+from pocketgraph.models.errors import PocketgraphError, UsageError
+from pocketgraph.runtime import load_model
 
 Array = npt.NDArray[Any]
 DRIVER = Path(__file__).with_suffix(".mjs")

@@ -181,8 +181,8 @@ def _depth_to_space(graph: Graph, op: Op, axes: Axes) -> bool:
     if maker is None or maker.kind != "CONV_2D" or only_consumer(graph, op.input(0)) is not op:
         return False
     filters = maker.input(1)
-    order = np.arange(filters.shape[0]).reshape(block, block, -1)
-    order = np.flip(order, tuple(a - 1 for a in axes)).reshape(-1)
+    channels = np.arange(filters.shape[0]).reshape(block, block, -1)
+    order = np.flip(channels, tuple(a - 1 for a in axes)).reshape(-1)
     maker.inputs[1] = constant(graph, f"{filters.name}/mirrored", filters.dense()[order])
     if len(maker.inputs) > 2 and maker.inputs[2] is not None:
         bias = maker.inputs[2]

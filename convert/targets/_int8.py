@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ def quantise(model: Model, calibration: Calibration | None) -> tuple[bytes, list
         with _quiet():
             chosen = recipe.dynamic_wi8_afp32() if calibration is None else recipe.static_wi8_ai8()
             worker = quantizer.Quantizer(write_tflite(source), chosen)
+            if calibration is not None:  # float32 outside: callers feed the same arrays whatever the weights are
+                for place in ("INPUT", "OUTPUT"):
+                    worker.update_quantization_recipe(".*", place, algorithm_key="no_quantize")
             ranges = None
             if calibration is not None:
                 ranges = worker.calibrate(
@@ -77,7 +81,12 @@ def _quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
