@@ -32,6 +32,7 @@ _SCALARS = {
     "float32": "f",
     "float64": "d",
 }
+_STRUCTS = {code: struct.Struct("<" + code) for code in _SCALARS.values()}
 _LIMIT = 2**31 - 1
 """A FlatBuffers file is addressed with 32-bit offsets of which one bit is the sign."""
 
@@ -62,6 +63,26 @@ class Schema:
     aligned: tuple[str, str]
     alignment: int = 16
 
+    @functools.cached_property
+    def names(self) -> dict[str, dict[int, str]]:
+        """The enumerations as number -> name."""
+        return {enum: {number: name for name, number in members.items()} for enum, members in self.enums.items()}
+
+    @functools.cached_property
+    def layouts(self) -> dict[str, tuple[dict[str, Any], list[Field | None]]]:
+        """Of each table, what absent fields decode to and the field in each slot (None: the value of a union)."""
+        layouts = {}
+        for table, fields in self.tables.items():
+            defaults = {field.name: self._absent(field) for field in fields}
+            by_slot = [slot for field in fields for slot in ([field] if field.union is None else [field, None])]
+            layouts[table] = (defaults, by_slot)
+        return layouts
+
+    def _absent(self, field: Field) -> Any:
+        if field.union is not None or field.kind not in _SCALARS:
+            return None
+        return field.default if field.enum is None else self.names[field.enum][field.default]
+
 
 class Reader:
     """Decodes one buffer. Work is bounded by the buffer's size: shared or overlapping objects cannot multiply it."""
@@ -69,11 +90,6 @@ class Reader:
     def __init__(self, data: bytes | memoryview, schema: Schema) -> None:
         self._data = memoryview(data)
         self._schema = schema
-        self._names = {enum: {number: name for name, number in v.items()} for enum, v in schema.enums.items()}
-        self._slots = {
-            name: len(fields) + sum(field.union is not None for field in fields)
-            for name, fields in schema.tables.items()
-        }
         self._tables_left = len(data) // 8 + 16
         self._bytes_left = 4 * len(data) + 4096
 
@@ -87,10 +103,10 @@ class Reader:
         return self._table(self._schema.root, self._follow(0, self._schema.root), self._schema.root)
 
     def _scalar(self, code: str, at: int, where: str) -> Any:
-        size = struct.calcsize("<" + code)
-        if not 0 <= at <= len(self._data) - size:
+        form = _STRUCTS[code]
+        if not 0 <= at <= len(self._data) - form.size:
             raise FormatError(f"{where}: byte {at} is outside the file of {len(self._data)} bytes")
-        return struct.unpack_from("<" + code, self._data, at)[0]
+        return form.unpack_from(self._data, at)[0]
 
     def _follow(self, at: int, where: str) -> int:
         offset: int = self._scalar("I", at, where)
@@ -109,30 +125,27 @@ class Reader:
             raise FormatError(f"{where}: the field list at byte {vtable} has the impossible size {vtable_size}")
         if table_size < 4 or at + table_size > len(self._data):
             raise FormatError(f"{where}: the table at byte {at} has the impossible size {table_size}")
-        known = min((vtable_size - 4) // 2, self._slots[name])
-        slots = struct.unpack_from(f"<{known}H", self._data, vtable + 4)
-        if any(slot >= table_size for slot in slots):
+        defaults, by_slot = self._schema.layouts[name]
+        slots = struct.unpack_from(f"<{min((vtable_size - 4) // 2, len(by_slot))}H", self._data, vtable + 4)
+        if max(slots, default=0) >= table_size:
             raise FormatError(f"{where}: a field of the table at byte {at} lies outside of it")
-        result: dict[str, Any] = {}
-        slot = 0
-        for field in self._schema.tables[name]:
+        result = dict(defaults)
+        for slot, place in enumerate(slots):
+            field = by_slot[slot]
+            if not place or field is None:
+                continue
             label = f"{where}.{field.name}"
-            position = at + slots[slot] if slot < len(slots) and slots[slot] else 0
-            slot += 1
-            if field.union is not None:
-                value_at = at + slots[slot] if slot < len(slots) and slots[slot] else 0
-                slot += 1
-                result[field.name] = self._union(field.union, position, value_at, label)
+            if field.union is None:
+                result[field.name] = self._field(name, field, at + place, label)
             else:
-                result[field.name] = self._field(name, field, position, label)
+                value = slots[slot + 1] if slot + 1 < len(slots) else 0
+                result[field.name] = self._union(field.union, at + place, at + value if value else 0, label)
         return result
 
     def _field(self, table: str, field: Field, at: int, where: str) -> Any:
         if field.kind in _SCALARS:
-            number = self._scalar(_SCALARS[field.kind], at, where) if at else field.default
+            number = self._scalar(_SCALARS[field.kind], at, where)
             return self._named(field.enum, number, where) if field.enum else number
-        if not at:
-            return None
         if field.kind == "string":
             return self._string(self._follow(at, where), where)
         if field.kind.startswith("["):
@@ -141,13 +154,14 @@ class Reader:
         return self._table(field.kind, self._follow(at, where), where)
 
     def _named(self, enum: str, number: int, where: str) -> str:
-        name = self._names[enum].get(number)
+        names = self._schema.names[enum]
+        name = names.get(number)
         if name is None:
-            raise FormatError(f"{where}: {number} is no {enum} (known are 0 to {max(self._names[enum])})")
+            raise FormatError(f"{where}: {number} is no {enum} (known are 0 to {max(names)})")
         return name
 
     def _union(self, enum: str, type_at: int, value_at: int, where: str) -> tuple[str, dict[str, Any]] | None:
-        number = self._scalar("B", type_at, where) if type_at else 0
+        number = self._scalar("B", type_at, where)
         if number == 0:
             return None
         name = self._named(enum, number, where)
