@@ -1,5 +1,6 @@
 """Runs .tflite models in LiteRT.js (wasm, headless Chromium): outputs, and speed as a ratio measured in one run.
 
+    python -m pocketgraph.demos.litertjs_bench
     python -m pocketgraph.demos.litertjs_bench dense.tflite sparse.tflite --rounds 50
 
 Needs Chromium, Node.js and the JavaScript packages of `tests/browser` (`make browser`). The models get the same random
@@ -9,6 +10,8 @@ input, take turns round by round after a warm-up, and the table gives medians an
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +26,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from pocketgraph.convert.targets import export
+from pocketgraph.models.architectures.mobilenet_v1 import mobilenet_v1
 from pocketgraph.models.errors import PocketgraphError, UsageError
 from pocketgraph.runtime import load_model
 
@@ -115,32 +120,72 @@ def random_inputs(path: Path, seed: int = 0) -> list[Array]:
         ]
 
 
+def ratio(baseline: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
+    """Median of `baseline` over median of `other`, and its 95 % interval (bootstrap over rounds, 2000 draws)."""
+    first, second = np.array(baseline), np.array(other)
+    draws = np.random.default_rng(0).integers(0, len(first), (2000, len(first)))
+    spread = np.median(first[draws], axis=1) / np.median(second[draws], axis=1)
+    low, high = np.percentile(spread, [2.5, 97.5])
+    return float(np.median(first) / np.median(second)), float(low), float(high)
+
+
+def example_models(folder: Path) -> list[Path]:
+    """MobileNetV1 1.0 at 224 with random weights: dense, and its 1x1 convolutions at 70, 80 and 90 % zeros."""
+    files = []
+    for share in (0.0, 0.7, 0.8, 0.9):
+        model = mobilenet_v1()
+        for op in model.main.ops if share else []:
+            if op.kind == "CONV_2D" and op.input(1).shape[1:3] == (1, 1):
+                weights = op.input(1).dense().copy()
+                weights[np.abs(weights) <= np.quantile(np.abs(weights), share)] = 0
+                op.input(1).data = weights
+        files.append(folder / (f"mobilenet_v1_{share:.0%}.tflite" if share else "mobilenet_v1_dense.tflite"))
+        export(model, files[-1])
+    return files
+
+
 @click.command()
-@click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("models", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--rounds", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--warmup", default=5, show_default=True, type=click.IntRange(0))
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--packages", default=PACKAGES, show_default=True, type=click.Path(path_type=Path))
+@click.option("--packages", default=PACKAGES, type=click.Path(path_type=Path), help="Folder with node_modules.")
 def main(models: tuple[Path, ...], rounds: int, warmup: int, threads: int, packages: Path) -> None:
-    """Compare MODELS (the first is the baseline) in LiteRT.js."""
-    runs, versions = run_in_browser(
-        [(path, random_inputs(path)) for path in models],
-        warmup=warmup,
-        rounds=rounds,
-        threads=threads,
-        packages=packages,
-    )
-    table = Table(title=f"{versions}, wasm, {threads} thread(s), {rounds} interleaved rounds")
-    for column in ("model", "median ms", "5..95 %", "times as fast"):
+    """Compare MODELS (the first is the baseline) in LiteRT.js; without any, MobileNetV1 dense and pruned."""
+    with tempfile.TemporaryDirectory(prefix="pocketgraph-") as scratch:
+        files = list(models) or example_models(Path(scratch))
+        runs, versions = run_in_browser(
+            [(path, random_inputs(path)) for path in files],
+            warmup=warmup,
+            rounds=rounds,
+            threads=threads,
+            packages=packages,
+        )
+    console = Console(highlight=False)
+    console.print(_table(files, runs))
+    console.print(f"{versions}, wasm, threads: {threads}; {rounds} interleaved rounds; {processor()}")
+
+
+def _table(files: Sequence[Path], runs: Sequence[BrowserRun]) -> Table:
+    table = Table()
+    for column in ("model", "median ms", "5..95 %", "times as fast", "95 % interval"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for path, run in zip(models, runs, strict=True):
-        if run.error is not None:
-            table.add_row(path.name, "failed", run.error[:60], "")
+    for path, run in zip(files, runs, strict=True):
+        if run.error is not None or runs[0].error is not None:
+            table.add_row(path.name, "failed", (run.error or "")[:60], "", "")
             continue
         low, median, high = np.percentile(run.milliseconds, [5, 50, 95])
-        ratio = float(np.median(np.array(runs[0].milliseconds or [np.nan]) / np.array(run.milliseconds)))
-        table.add_row(path.name, f"{median:.2f}", f"{low:.2f}..{high:.2f}", f"{ratio:.2f}")
-    Console().print(table)
+        times, least, most = ratio(runs[0].milliseconds, run.milliseconds)
+        table.add_row(path.name, f"{median:.2f}", f"{low:.2f}..{high:.2f}", f"{times:.2f}", f"{least:.2f}..{most:.2f}")
+    return table
+
+
+def processor() -> str:
+    """The processor's name and how many cores there are."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":
