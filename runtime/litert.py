@@ -56,12 +56,12 @@ class LiteRT:
             with _without_greeting():
                 self._interpreter = _interpreter(content, threads)
                 self._interpreter.allocate_tensors()
-        except ValueError as error:
+            self._input_details = self._interpreter.get_input_details()
+            self._output_details = self._interpreter.get_output_details()
+        except ValueError as error:  # a name that is no UTF-8 is one too
             raise FormatError(f"LiteRT refuses the model: {_first_line(error)}") from error
         except RuntimeError as error:
             raise UnsupportedError(f"LiteRT cannot prepare the model: {_first_line(error)}") from error
-        self._input_details = self._interpreter.get_input_details()
-        self._output_details = self._interpreter.get_output_details()
         self.inputs = [_spec(detail) for detail in self._input_details]
         self.outputs = [_spec(detail) for detail in self._output_details]
 
