@@ -6,6 +6,7 @@ nothing else.
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -17,10 +18,11 @@ with atheris.instrument_imports(include=["pocketgraph"]):
     from pocketgraph.models.graph import DType, Graph, Model, Op, Quantization, Signature, Tensor
     from pocketgraph.models.sparsity import encode
     from pocketgraph.models.tflite_read import read_tflite
-    from pocketgraph.models.tflite_schema import OPERATORS
+    from pocketgraph.models.tflite_schema import OPERATORS, SCHEMA
     from pocketgraph.models.tflite_write import write_tflite
 
 import numpy as np
+from mutate_flatbuffer import mutate
 
 
 def seeds() -> list[bytes]:
@@ -98,12 +100,20 @@ def one_input(data: bytes) -> None:
         return
 
 
+def change(data: bytes, limit: int, seed: int) -> bytes:
+    """Half of the time a field of the decoded file is changed, which gets past the codec; else bytes, blindly."""
+    rng = random.Random(seed)  # noqa: S311 - mutations are repeated from their seed, nothing is hidden by them
+    changed = mutate(data, SCHEMA, rng) if rng.random() < 0.5 else None
+    return bytes(atheris.Mutate(data, limit)) if changed is None or len(changed) > limit else changed
+
+
 def main() -> None:
     """Fuzz from the seeds."""
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(seeds()):
             (Path(folder) / f"seed{number}").write_bytes(seed)
-        atheris.Setup([*sys.argv, "-rss_limit_mb=4096", "-timeout=20", folder], one_input)
+        options = ["-rss_limit_mb=4096", "-timeout=20", "-max_len=8192"]
+        atheris.Setup([*sys.argv, *options, folder], one_input, custom_mutator=change)
         atheris.Fuzz()
 
 
