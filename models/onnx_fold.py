@@ -26,8 +26,7 @@ def fold(b: Builder, node: Node) -> bool:
         return False
     arrays = [b.array(node, index) if b.has(node, index) else np.empty(0) for index in range(len(node.inputs))]
     try:
-        with np.errstate(all="ignore"):
-            result = np.asarray(FOLDS[node.kind](b, node, arrays))
+        result = np.asarray(FOLDS[node.kind](b, node, arrays))
     except (ArithmeticError, IndexError, TypeError, ValueError) as error:
         raise FormatError(f"{node.kind} {node.name!r} cannot be computed from its constants: {error}") from error
     if result.ndim > _MAX_RANK or result.dtype.kind not in "fiub":
@@ -173,6 +172,8 @@ def _tile(b: Builder, node: Node, arrays: list[Array]) -> Array:
 def _reduce(function: Callable[..., Any]) -> Fold:
     def compute(b: Builder, node: Node, arrays: list[Array]) -> Array:
         axes = tuple(axes_of(b, node, 1, arrays[0].ndim))
+        if arrays[0].size == 0:
+            raise FormatError(f"{node.kind} {node.name!r} reduces a constant of shape {list(arrays[0].shape)}")
         keep = bool(integer(node, "keepdims", 1))
         return np.asarray(function(arrays[0], axis=axes, keepdims=keep)).astype(arrays[0].dtype)
 

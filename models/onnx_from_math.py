@@ -29,6 +29,9 @@ def broadcast_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
 def together(b: Builder, node: Node, operands: Sequence[int]) -> tuple[list[Tensor], Shape, Layout]:
     """Operands in one layout, the physical shape they broadcast to, and that layout."""
     shape = broadcast_shape(node, [b.shape(node, index) for index in operands])
+    dtypes = {b.dtype(node, index) for index in operands if (node.kind, index) != ("Where", 0)}
+    if len(dtypes) > 1:
+        raise FormatError(f"{node.kind} {node.name!r} brings together {sorted(dtype.value for dtype in dtypes)}")
     layout = b.best_layout([node.inputs[index] for index in operands], len(shape))
     tensors = []
     for index in operands:

@@ -10,7 +10,7 @@ import numpy as np
 from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.graph import Array, DType, Tensor
 from pocketgraph.models.onnx_build import Builder, axes_of, axis_of, integer, number
-from pocketgraph.models.onnx_from_math import Handler, arithmetic, broadcast_shape, one, plus, times
+from pocketgraph.models.onnx_from_math import Handler, arithmetic, one, plus, times
 from pocketgraph.models.onnx_layout import place, without_axes
 from pocketgraph.models.onnx_proto import Node
 
@@ -113,6 +113,8 @@ def normalize(b: Builder, node: Node) -> None:
     rank = len(shape)
     layout, hint = b.layout(node), node.outputs[0]
     if node.kind == "InstanceNormalization":
+        if rank < 3:
+            raise FormatError(f"{node.kind} {node.name!r} works on shape {list(shape)}, expected rank 3 up")
         axes, parameter = list(range(2, rank)), (-1, *([1] * (rank - 2)))
     else:
         axes = list(range(axis_of(node, integer(node, "axis", -1), rank), rank))
@@ -130,11 +132,9 @@ def normalize(b: Builder, node: Node) -> None:
     for index, kind in ((1, "MUL"), (2, "ADD")):
         if b.has(node, index):
             array = b.array(node, index)
-            if array.size != abs(math.prod(parameter)) and -1 not in parameter:
+            if array.size != (shape[1] if -1 in parameter else math.prod(parameter)):
                 raise FormatError(f"{node.kind} {node.name!r} has parameters {list(array.shape)} for {list(shape)}")
             value = b.arranged(node.inputs[index], array.reshape(parameter), layout)
-            if broadcast_shape(node, [y.shape, value.shape]) != y.shape:
-                raise FormatError(f"{node.kind} {node.name!r} has parameters {list(array.shape)} for {list(shape)}")
             y = arithmetic(b, kind, y, value, hint)
     b.put(node, y, layout)
 

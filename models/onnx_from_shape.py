@@ -224,7 +224,7 @@ def gather(b: Builder, node: Node) -> None:
         return
     size = shape[axis]
     if indices.dtype.kind not in "iu" or (indices.size and not -size <= indices.min() <= indices.max() < size):
-        raise FormatError(f"Gather {node.name!r} takes {indices.tolist()[:8]} of {size} elements")
+        raise FormatError(f"Gather {node.name!r} takes {indices.reshape(-1)[:8].tolist()} of {size} elements")
     layout = b.layout(node) if indices.ndim <= 1 else identity(len(shape))
     y = _taken(
         b, b.tensor(node, 0, layout), layout.index(axis), np.where(indices < 0, indices + size, indices), node.name

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pocketgraph.models.errors import FormatError, UnsupportedError
+from pocketgraph.models.onnx_external import ExternalData
 from pocketgraph.models.onnx_proto import ELEMENT_TYPES, Array, Net, Node, Value
 
 _DTYPES = {number: dtype for dtype, number in ELEMENT_TYPES.items()}
@@ -22,29 +23,30 @@ _DENSE_PER_STORED = 64
 _EXTERNAL = 1
 
 
-def parse(source: Path | bytes) -> Net:
-    """The graph of an .onnx file. A dynamic batch (first dimension of an input) becomes 1.
+def parse(content: bytes, folder: Path | None = None) -> Net:
+    """The graph in the bytes of an .onnx file. A dynamic batch (first dimension of an input) becomes 1.
+
+    External data is read from `folder`, never from outside it; without one it is refused.
 
     Raises `FormatError` where the file is damaged, `UnsupportedError` where it is sound and not covered.
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
     from onnx import ModelProto
 
-    content = source.read_bytes() if isinstance(source, Path) else source
     try:
         model = ModelProto.FromString(content)
     except (DecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"not an ONNX file, or a damaged one: {error}") from error
     if not model.HasField("graph"):
         raise FormatError("the ONNX file holds no graph")
-    return _Parser(source.parent if isinstance(source, Path) else None, len(content)).net(model)
+    return _Parser(ExternalData(folder), len(content)).net(model)
 
 
 @dataclass
 class _Parser:
-    """`folder` is where external data may lie (None: nowhere); `size` is what the file weighs, in bytes."""
+    """`size` is what the file weighs, in bytes."""
 
-    folder: Path | None
+    external: ExternalData
     size: int
 
     def net(self, model: Any) -> Net:
@@ -54,23 +56,25 @@ class _Parser:
             raise UnsupportedError(f"the ONNX file is of opset {versions}, expected {_MIN_OPSET} to {_MAX_OPSET}")
         initializers: dict[str, Array] = {}
         for proto in graph.initializer:
-            initializers[proto.name] = self.tensor(proto, proto.name)
+            initializers[_string(proto.name)] = self.tensor(proto, proto.name)
         for proto in graph.sparse_initializer:
-            initializers[proto.values.name] = self.sparse(proto)
+            initializers[_string(proto.values.name)] = self.sparse(proto)
         inputs = [_input(value) for value in graph.input if value.name not in initializers]
         nodes = [self.node(proto, index) for index, proto in enumerate(graph.node)]
         known = [*(value.name for value in inputs), *initializers]
         if len(set(known)) != len(known):
             raise FormatError("two inputs of the ONNX graph have the same name")
-        outputs = [Value(value.name, (), _DTYPES[1]) for value in graph.output]
+        outputs = [Value(_string(value.name), (), _DTYPES[1]) for value in graph.output]
         text = model.doc_string or graph.doc_string
-        return Net(graph.name, inputs, outputs, _sorted(nodes, known), initializers, max(versions), text)
+        ordered = _sorted(nodes, known)
+        return Net(_string(graph.name), inputs, outputs, ordered, initializers, max(versions), _string(text))
 
     def node(self, proto: Any, index: int) -> Node:
-        name = proto.name or f"#{index}"
-        domain = "" if proto.domain == "ai.onnx" else proto.domain
-        attrs = {entry.name: self.attribute(entry, f"{proto.op_type} {name!r}") for entry in proto.attribute}
-        return Node(proto.op_type, list(proto.input), list(proto.output), attrs, name, domain)
+        name = _string(proto.name) or f"#{index}"
+        kind, domain = _string(proto.op_type), _string(proto.domain)
+        attrs = {_string(entry.name): self.attribute(entry, f"{kind} {name!r}") for entry in proto.attribute}
+        inputs, outputs = ([_string(value) for value in names] for names in (proto.input, proto.output))
+        return Node(kind, inputs, outputs, attrs, name, "" if domain == "ai.onnx" else domain)
 
     def attribute(self, proto: Any, where: str) -> Any:
         """An attribute's value: int, float, str, a list of one of these, or an array; None for what is not covered."""
@@ -101,7 +105,8 @@ class _Parser:
         dtype = np.dtype(_DTYPES[proto.data_type].value)
         count = math.prod(shape)
         if proto.data_location == _EXTERNAL:
-            raw = self.external(proto, what)
+            entries = {_string(entry.key): _string(entry.value) for entry in proto.external_data}
+            raw = self.external.read(entries, count * dtype.itemsize, what)
         elif proto.HasField("raw_data"):
             raw = proto.raw_data
         else:
@@ -111,32 +116,6 @@ class _Parser:
                 f"constant {what!r} of {dtype}{list(shape)} needs {count * dtype.itemsize} bytes, there are {len(raw)}"
             )
         return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape)
-
-    def external(self, proto: Any, what: str) -> bytes:
-        """Bytes from a file beside the model; nothing outside its folder is opened."""
-        entries = {entry.key: entry.value for entry in proto.external_data}
-        location = entries.get("location", "")
-        if self.folder is None:
-            raise UnsupportedError(
-                f"constant {what!r} lies in another file, {location!r}: read the model from its path"
-            )
-        folder = self.folder.resolve()
-        if "\0" in location or not location:
-            raise FormatError(f"constant {what!r} lies in a file named {location!r}")
-        path = (folder / location).resolve()
-        if not path.is_relative_to(folder) or not path.is_file():
-            raise FormatError(f"constant {what!r} lies in {location!r}, which is no file in the model's folder")
-        offset, length = (_count(entries.get(key, ""), what) for key in ("offset", "length"))
-        size = path.stat().st_size
-        start = offset or 0
-        wanted = size - start if length is None else length
-        if start > size or wanted > size - start:
-            raise FormatError(
-                f"constant {what!r} needs bytes {start} to {start + wanted} of {location!r} ({size} bytes)"
-            )
-        with path.open("rb") as file:
-            file.seek(start)
-            return file.read(wanted)
 
     def sparse(self, proto: Any) -> Array:
         """A SparseTensorProto as a dense array; its size must be within reason for what is stored."""
@@ -206,15 +185,14 @@ def _input(value: Any) -> Value:
             raise UnsupportedError(
                 f"input {value.name!r} leaves axis {axis} ({dim.dim_param!r}) open; export the model with a fixed size"
             )
-    return Value(value.name, tuple(shape), _DTYPES[kind.elem_type])
+    return Value(_string(value.name), tuple(shape), _DTYPES[kind.elem_type])
 
 
-def _count(text: str, what: str) -> int | None:
-    if not text:
-        return None
-    if not text.isdecimal() or len(text) > 18:
-        raise FormatError(f"constant {what!r} has the offset or length {text!r}")
-    return int(text)
+def _string(value: str | bytes) -> str:
+    """A string of the file; protobuf hands out the bytes of one that is no UTF-8."""
+    if not isinstance(value, str):
+        raise FormatError(f"the ONNX file has a name that is no UTF-8 text: {value[:40]!r}")
+    return value
 
 
 def _text(data: bytes, where: str) -> str:

@@ -44,16 +44,33 @@ LOWERINGS: dict[str, Callable[[Builder, Node], None]] = {
 _CONSTANTS_PER_BYTE = 64
 
 
-def read_onnx(source: Path | bytes) -> Model:
-    """The graph of an .onnx file (opset 7 to 25), with its inputs and outputs as the file names and shapes them.
+def read_onnx(source: Path | str | bytes) -> Model:
+    """The graph of an .onnx file or its bytes (opset 7 to 25); inputs and outputs keep their names and shapes.
 
     A dynamic batch becomes 1, floats of any width become float32, external data is read from beside the file.
     Raises `FormatError` where the file is damaged or hostile, `UnsupportedError` naming an operator, an open dimension
     or an element type that is not covered.
     """
-    net = parse(source)
+    if isinstance(source, bytes):
+        return _read(source, None)
+    path = Path(source)
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise FormatError(f"cannot read {source}: it is a device or pipe, not a file")
+        content = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"cannot read {source}: {error.strerror}") from error
+    try:
+        return _read(content, path.parent)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
+def _read(content: bytes, folder: Path | None) -> Model:
+    net = parse(content, folder)
     size = sum(array.nbytes for array in net.initializers.values())
-    return Model([build(net, size * _CONSTANTS_PER_BYTE)], description=net.description)
+    with np.errstate(all="ignore"):
+        return Model([build(net, size * _CONSTANTS_PER_BYTE)], description=net.description)
 
 
 def build(net: Net, budget: int) -> Graph:
@@ -87,6 +104,8 @@ def _lower(builder: Builder, node: Node) -> None:
     if node.kind not in LOWERINGS:
         known = "with computed inputs " if node.kind in FOLDS else ""
         raise UnsupportedError(f"ONNX operator {node.kind} {known}({node.name!r}) is not covered")
+    if not any(node.inputs):
+        raise FormatError(f"{node.kind} {node.name!r} has no inputs")
     for name in node.inputs:
         if name and name not in builder.values:
             raise UnsupportedError(
