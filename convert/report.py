@@ -142,6 +142,8 @@ def _layers(result: ConvertResult) -> str:
     ]
     table = _table(["layer", "kind", "weights", "count", "zeros", "error"], rows, numbers=(3, 4, 5), names=(0,))
     parts.append(f"<details><summary>All {len(layers)} layers with weights</summary>{table}</details>")
+    if result.hint:
+        parts.append(f'<p class="small soft">{escape(result.hint)}</p>')
     return _section("Layers", "", "".join(parts))
 
 

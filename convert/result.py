@@ -89,6 +89,18 @@ class ConvertResult:
         return f"{size}, and {words}: {worst.summary}{on}{'' if worst.random_inputs else ' it was not tuned on'}."
 
     @property
+    def hint(self) -> str:
+        """How to make the file smaller yet, where one layer that stayed dense holds much of the model; else empty."""
+        spared = [layer for layer in self.layers if not layer.pruned and layer.parameters > self.parameters / 8]
+        if not self.sparsity or not spared:
+            return ""
+        largest = max(spared, key=lambda layer: layer.parameters)
+        return (
+            f"{largest.name} stayed dense and holds {largest.parameters / self.parameters:.0%} of the weights;"
+            f" --layer '{largest.name}={self.sparsity:.2g}' prunes it too"
+        )
+
+    @property
     def grade(self) -> str:
         """The worst grade of the verified outputs, or "unverified"."""
         grades = [output.verification.grade for output in self.outputs if output.verification is not None]
@@ -101,6 +113,7 @@ class ConvertResult:
         for account, output in zip(plain["outputs"], self.outputs, strict=True):
             account["ratio"] = output.ratio
         plain["verdict"] = self.verdict
+        plain["hint"] = self.hint
         plain["grade"] = self.grade
         return plain
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
 from pocketgraph.convert.source import Progress
 
@@ -53,8 +55,8 @@ def progress_bars() -> Iterator[Progress]:
             if verb not in tasks:
                 for task in tasks.values():
                     _finish(bars, task)
-                tasks[verb] = bars.add_task("", total=total or None, verb=verb, detail=detail[-48:])
-            bars.update(tasks[verb], completed=done, total=total or None, detail=detail[-48:])
+                tasks[verb] = bars.add_task("", total=total or None, verb=verb, detail=_plain(detail[-48:]))
+            bars.update(tasks[verb], completed=done, total=total or None, detail=_plain(detail[-48:]))
 
         yield show
 
@@ -84,16 +86,21 @@ def print_result(result: ConvertResult) -> None:
         errors = sorted((layer for layer in pruned if layer.error is not None), key=lambda layer: -(layer.error or 0))
         if errors:
             worst = ", ".join(f"{layer.name} ({layer.error:.1%})" for layer in errors[:3])
-            console.print(f"[dim]largest output errors: {worst}[/dim]")
+            console.print(f"[dim]largest output errors: {_plain(worst)}[/dim]")
     for output in result.outputs:
         if output.explanation is not None and pruned:
-            text = explanation_summary(output.explanation)
-            console.print(f"[dim]{Path(output.path).name} in XNNPACK on ARM and wasm: {text}[/dim]")
-    console.print(f"\n[{_GRADE_STYLE[result.grade]} bold]{result.verdict}[/]")
-    for output in result.outputs:
-        console.print(f"  {output.path}", soft_wrap=True)
-    if result.report:
-        console.print(f"  {result.report}", soft_wrap=True)
+            text = f"{Path(output.path).name} in XNNPACK on ARM and wasm: {explanation_summary(output.explanation)}"
+            console.print(f"[dim]{_plain(text)}[/dim]")
+    if result.hint:
+        console.print(f"[dim]{_plain(result.hint)}[/dim]")
+    console.print(f"\n[{_GRADE_STYLE[result.grade]} bold]{_plain(result.verdict)}[/]")
+    for path in [*(output.path for output in result.outputs), *([result.report] if result.report else [])]:
+        console.print(f"  {_plain(path)}", soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """`text` from a model or a file name as it is to be printed: no markup in it, and no control characters."""
+    return escape("".join(letter if letter.isprintable() else "�" for letter in text))
 
 
 def _files(result: ConvertResult) -> Table:
@@ -105,12 +112,14 @@ def _files(result: ConvertResult) -> Table:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("of dense", justify="right", no_wrap=True)
     table.add_column("against the dense model", overflow="fold")
-    table.add_row(f"{Path(result.source).name}, as given", human_bytes(result.source_bytes), "", "", style="dim")
+    table.add_row(
+        f"{_plain(Path(result.source).name)}, as given", human_bytes(result.source_bytes), "", "", style="dim"
+    )
     for output in result.outputs:
-        row = [f"{Path(output.path).name} ({output.dtype})", human_bytes(output.bytes), f"{output.ratio:.2f}×"]
+        row = [f"{_plain(Path(output.path).name)} ({output.dtype})", human_bytes(output.bytes), f"{output.ratio:.2f}×"]
         verification = output.verification
         if verification is None:
-            table.add_row(*row, output.note)
+            table.add_row(*row, _plain(output.note))
             continue
         random = "\n[dim]on random inputs[/]" if verification.random_inputs else ""
         answer = f"[{_GRADE_STYLE[verification.grade]}]{verification.summary}[/]"

@@ -170,6 +170,22 @@ def test_the_table_says_what_a_user_wants_to_know(capsys) -> None:
         assert words in out
 
 
+def test_names_in_a_model_cannot_draw_on_the_terminal(capsys) -> None:
+    model = small_model()
+    for op in model.main.ops[1:3]:
+        op.outputs[0].name = "[/bold][red]\x1b[2J" + op.outputs[0].name
+    write_model(model, "nasty[dim].tflite")
+    out = run(capsys, "convert nasty[dim].tflite -o out.tflite --sparsity 0.5 --calibration inputs.npy")
+    assert "\x1b" not in out
+    assert "[red]" in out.replace("\n", "")
+
+
+def test_a_large_layer_that_stayed_dense_is_pointed_out(capsys) -> None:
+    data = account(capsys, "convert model.tflite -o out.tflite --sparsity 0.5 --layer first=0 --calibration inputs.npy")
+    assert data["hint"].startswith("first stayed dense and holds 41% of the weights; --layer 'first=0.5'")
+    assert account(capsys, "convert model.tflite -o out.tflite")["hint"] == ""
+
+
 def test_an_output_from_before_is_replaced(capsys) -> None:
     Path("out.tflite").write_bytes(b"from before")
     run(capsys, "convert model.tflite -o out.tflite")
