@@ -52,10 +52,17 @@ def _node_table(explanation: Explanation) -> Table:
     table.add_column("zeros", justify="right")
     table.add_column("why, and what to change", overflow="fold", ratio=1)
     for node in explanation.nodes:
-        why = f"{node.rule}; {node.fix}" if node.rule and node.fix else node.rule
+        why = _why(node, explanation)
         zeros = f"{node.sparsity:.1%}" if node.weights else ""
         table.add_row(str(node.index), node.kind, node.name, _place(node), _runs(node), zeros, why)
     return table
+
+
+def _why(node: NodeReport, explanation: Explanation) -> str:
+    """The node's own rule and fix; what stops its whole cluster is told once, under the table."""
+    if node.cluster is not None and not explanation.clusters[node.cluster].active:
+        return f"cluster {node.cluster} is off, see below"
+    return f"{node.rule}; {node.fix}" if node.rule and node.fix else node.rule
 
 
 def _place(node: NodeReport) -> str:

@@ -170,14 +170,20 @@ def count_zeros(node: Node, delegated: Delegated) -> tuple[int, int]:
     return (0, 0) if filters is None else (int(filters.size - np.count_nonzero(filters)), int(filters.size))
 
 
-def sparse_zeros(graph: Graph) -> int:
-    """How many zeros the engine skips when weights are stored sparse; -1 where it then computes nonsense."""
+def skipped_products(graph: Graph) -> int:
+    """Multiplications that sparse weights would spare the engine in one run; -1 where it then computes nonsense."""
     delegated = delegate(graph)
     delegated.hinted = {node.partition for node in delegated.nodes}
     found = find_clusters(delegated)
     if any(danger(node, found) for node in delegated.nodes):
         return -1
-    return sum(cluster.zeros for cluster in found.clusters if cluster.active)
+    return sum(
+        count_zeros(node, delegated)[0] * (node.op.outputs[0].size // max(1, node.op.outputs[0].shape[-1]))
+        for cluster in found.clusters
+        if cluster.active
+        for node in cluster.nodes
+        if is_counted(node)
+    )
 
 
 def danger(node: Node, clusters: Clusters) -> str:

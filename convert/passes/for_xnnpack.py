@@ -12,7 +12,7 @@ from pocketgraph.convert.passes.mirror import Mirror
 from pocketgraph.convert.passes.pad_stride2 import PadStride2
 from pocketgraph.convert.passes.pool_to_mean import PoolToMean
 from pocketgraph.convert.passes.transpose_conv_to_depth_to_space import TransposeConvToDepthToSpace
-from pocketgraph.convert.xnnpack_clusters import sparse_zeros
+from pocketgraph.convert.xnnpack_clusters import skipped_products
 from pocketgraph.models.graph import Model
 
 Pass = Callable[[Model], list[str]]
@@ -30,8 +30,13 @@ _ROUTES: tuple[tuple[Pass, ...], ...] = (
 )
 
 
+# Moving one number between layouts takes about as long as this many multiplications that sparsity spares.
+_MOVE = 16
+_MOVING = ("REVERSE_V2", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "SLICE")
+
+
 class ForXnnpack:
-    """Try each route on a copy, take the one by which most zeros are skipped; do nothing where none helps.
+    """Try each route on a copy, take the one that spares most multiplications; do nothing where none pays.
 
     The routes: as it is; pooling, heads, transposed convolutions, padding and ends put right; the same with the net
     mirrored for stems with TensorFlow's one-sided padding. Outputs stay equal but for the order of sums. The last line
@@ -40,16 +45,21 @@ class ForXnnpack:
 
     def __call__(self, model: Model) -> list[str]:
         """Edit `model` in place; the lines of the passes taken."""
-        counts = [_skipped(model, route) for route in _ROUTES]
-        best = max(range(len(counts)), key=counts.__getitem__)
-        if counts[best] <= 0:
-            return ["XNNPACK will run this model densely: no rewrite makes a sparse cluster (see explain)"]
+        gains = [_gain(model, route) for route in _ROUTES]
+        best = max(range(len(gains)), key=gains.__getitem__)
+        if gains[best] <= 0:
+            return ["XNNPACK will run this model densely: no rewrite makes a sparse cluster that pays (see explain)"]
         return [note for step in _ROUTES[best] for note in step(model)]
 
 
-def _skipped(model: Model, route: Sequence[Pass]) -> int:
-    """How many zeros XNNPACK would skip after `route`; -1 where it would compute nonsense."""
+def _gain(model: Model, route: Sequence[Pass]) -> int:
+    """Multiplications spared by `route`, less what its moving of data costs; -1 where XNNPACK computes nonsense."""
     tried = model.copy()
     for step in route:
         step(tried)
-    return sparse_zeros(tried.main)
+    spared = skipped_products(tried.main)
+    return spared if spared < 0 else spared - _MOVE * (_moved(tried) - _moved(model))
+
+
+def _moved(model: Model) -> int:
+    return sum(op.outputs[0].size for op in model.main.ops if op.kind in _MOVING)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketgraph.convert.passes import Decompress, ForXnnpack, Half, Sparsify
-from pocketgraph.convert.xnnpack_clusters import sparse_zeros
+from pocketgraph.convert.xnnpack_clusters import skipped_products
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.graph import Model
 from pocketgraph.models.tflite_write import write_tflite
@@ -31,7 +31,7 @@ def export(model: Model, path: Path, dtype: str, calibration: Calibration | None
         return notes + lines
     if Sparsify().would_encode(model):
         notes += ForXnnpack()(model)
-        if sparse_zeros(model.main) < 0:
+        if skipped_products(model.main) < 0:
             notes.append("weights are stored densely: XNNPACK would take this net for sparse and compute it wrongly")
         else:
             notes += Sparsify()(model)

@@ -203,6 +203,6 @@ def test_a_net_no_route_helps_is_left_alone_and_says_so() -> None:
     model = example("too_dense")
     before: list[Op] = list(model.main.ops)
     assert ForXnnpack()(model) == [
-        "XNNPACK will run this model densely: no rewrite makes a sparse cluster (see explain)"
+        "XNNPACK will run this model densely: no rewrite makes a sparse cluster that pays (see explain)"
     ]
     assert model.main.ops == before
