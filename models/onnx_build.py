@@ -45,6 +45,7 @@ class Builder:
         self.values: dict[str, Array | Placed] = {}
         self._names = set(reserved)
         self._made: dict[tuple[str, Shape, Layout], Tensor] = {}
+        self._realised: set[str] = set()
         self._moved: dict[Tensor, dict[Layout, Tensor]] = {}
         self._budget = max(_MIN_BUDGET, budget)
 
@@ -130,6 +131,11 @@ class Builder:
         value = self.value(node, index)
         return value.layout if isinstance(value, Placed) else identity(value.ndim)
 
+    def floats(self, node: Node) -> None:
+        """Check that input 0 is of floats. Raises `UnsupportedError` where it is not."""
+        if self.dtype(node) is not DType.FLOAT32:
+            raise UnsupportedError(f"{node.kind} {node.name!r} works on {self.dtype(node).value}; floats are covered")
+
     def best_layout(self, names: Iterable[str], rank: int) -> Layout:
         """The layout that brings the computed values among `names` that have `rank` together with least transposing."""
         moving = [v for v in (self.values[n] for n in dict.fromkeys(names)) if isinstance(v, Placed)]
@@ -165,8 +171,9 @@ class Builder:
             return self._moved_to(value, layout)
         key = (name, (1,) * missing + value.shape, layout)
         if key not in self._made:
-            if any(made == name for made, _, _ in self._made):
+            if name in self._realised:
                 self.spend(value.size, value.dtype, Node("constant", [], [name], name=name))
+            self._realised.add(name)
             moved = value.reshape(key[1]).transpose(layout)
             self._made[key] = self.constant(moved, name, _NARROWED.get(value.dtype))
         return self._made[key]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pocketgraph.models.errors import FormatError, UnsupportedError
-from pocketgraph.models.graph import Array, DType, Tensor
+from pocketgraph.models.graph import Array, Tensor
 from pocketgraph.models.onnx_build import Builder, integer, integers, number, text
 from pocketgraph.models.onnx_layout import CHANNELS_LAST
 from pocketgraph.models.onnx_proto import Node
@@ -77,6 +77,7 @@ def window(node: Node, size: Pair, kernel: Sequence[int]) -> Window:
 
 def picture(b: Builder, node: Node) -> Tensor:
     """Input 0 as an N, H, W, C tensor; a sequence (rank 3) becomes a picture of height 1."""
+    b.floats(node)
     shape = b.shape(node)
     if len(shape) == 4:
         return b.tensor(node, 0, CHANNELS_LAST)
@@ -207,6 +208,7 @@ def _block_diagonal(filters: Array, groups: int) -> Array:
 
 def gemm(b: Builder, node: Node) -> None:
     """Gemm: alpha * A B + beta * C, A and B perhaps transposed."""
+    b.floats(node)
     if len(b.shape(node, 0)) != 2 or len(b.shape(node, 1)) != 2:
         raise FormatError(f"Gemm {node.name!r} multiplies shapes {list(b.shape(node, 0))} and {list(b.shape(node, 1))}")
     x = b.tensor(node, 0, (1, 0) if integer(node, "transA", 0) else (0, 1))
@@ -234,6 +236,7 @@ def gemm(b: Builder, node: Node) -> None:
 
 def matmul(b: Builder, node: Node) -> None:
     """MatMul: FULLY_CONNECTED where the right side is a constant matrix, else BATCH_MATMUL."""
+    b.floats(node)
     left, right = b.shape(node, 0), b.shape(node, 1)
     if not left or not right or left[-1] != right[-2 if len(right) > 1 else 0]:
         raise FormatError(f"MatMul {node.name!r} multiplies shapes {list(left)} and {list(right)}")
@@ -271,8 +274,6 @@ def _weights(b: Builder, node: Node) -> Array:
     weights = b.array(node, 1)
     if weights.ndim != len(b.shape(node)) or weights.dtype.kind != "f" or 0 in weights.shape:
         raise FormatError(f"{node.kind} {node.name!r} has weights {weights.dtype}{list(weights.shape)}")
-    if b.dtype(node) is not DType.FLOAT32:
-        raise UnsupportedError(f"{node.kind} {node.name!r} works on {b.dtype(node).value}; only floats are covered")
     return weights
 
 

@@ -90,6 +90,7 @@ def composed(compose: Callable[[Builder, Node, Tensor], Tensor]) -> Handler:
     """An elementwise operator that takes several ops."""
 
     def lower(b: Builder, node: Node) -> None:
+        b.floats(node)
         layout = b.layout(node)
         b.put(node, compose(b, node, b.tensor(node, 0, layout)), layout)
 
@@ -207,6 +208,7 @@ def _bound(b: Builder, node: Node, index: int, name: str) -> float:
 
 def prelu(b: Builder, node: Node) -> None:
     """PRelu; slopes keep one axis less than the input, as the graph's operator has them."""
+    b.floats(node)
     layout = b.layout(node)
     x, shape = b.tensor(node, 0, layout), b.shape(node)
     slopes = b.array(node, 1)

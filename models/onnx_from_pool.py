@@ -104,6 +104,7 @@ def global_pool(kind: str) -> Callable[[Builder, Node], None]:
     """GlobalAveragePool and GlobalMaxPool: MEAN or REDUCE_MAX over height and width."""
 
     def lower(b: Builder, node: Node) -> None:
+        b.floats(node)
         rank = len(b.shape(node))
         if rank < 3:
             raise FormatError(f"{node.kind} {node.name!r} works on shape {list(b.shape(node))}, expected rank 3 up")
@@ -118,6 +119,7 @@ def global_pool(kind: str) -> Callable[[Builder, Node], None]:
 
 def local_response(b: Builder, node: Node) -> None:
     """LRN over an odd number of channels."""
+    b.floats(node)
     if len(b.shape(node)) != 4:
         raise UnsupportedError(f"LRN {node.name!r} works on shape {list(b.shape(node))}; rank 4 is covered")
     x, size = b.tensor(node, 0, CHANNELS_LAST), integer(node, "size", 1)

@@ -19,6 +19,7 @@ def softmax(kind: str) -> Handler:
     """Softmax and LogSoftmax. Before opset 13 all axes from `axis` on are one."""
 
     def lower(b: Builder, node: Node) -> None:
+        b.floats(node)
         shape = b.shape(node)
         rank = len(shape)
         axis = axis_of(node, integer(node, "axis", -1 if b.opset >= 13 else 1), rank)
@@ -87,6 +88,7 @@ def batch_norm(b: Builder, node: Node) -> None:
     """BatchNormalization with the statistics of training: a factor and an offset for each channel (axis 1)."""
     if integer(node, "training_mode", 0):
         raise UnsupportedError(f"BatchNormalization {node.name!r} is in training mode; export the model for inference")
+    b.floats(node)
     shape = b.shape(node)
     scale, offset, mean, variance = (b.array(node, index).astype(np.float32) for index in (1, 2, 3, 4))
     if len(shape) < 2 or any(a.shape != (shape[1],) for a in (scale, offset, mean, variance)):
@@ -109,6 +111,7 @@ def _scale_channels(b: Builder, node: Node, factor: Array, offset: Array) -> Non
 
 def normalize(b: Builder, node: Node) -> None:
     """InstanceNormalization (over space) and LayerNormalization (over the last axes), from mean and variance."""
+    b.floats(node)
     shape = b.shape(node)
     rank = len(shape)
     layout, hint = b.layout(node), node.outputs[0]

@@ -43,6 +43,7 @@ class _Fuser:
         for op in self.graph.ops:
             if not (self.scale(op) or self.activate(op)):
                 self.hard_swish(op)
+                self.straighten(op)
                 kept.append(op)
         self.graph.ops = kept
 
@@ -102,6 +103,23 @@ class _Fuser:
         maker.attrs["fused_activation_function"] = op.kind
         self.absorb(maker, op)
         return True
+
+    def straighten(self, op: Op) -> None:
+        """A product of a picture that is flattened channels first takes it as it lies, with its columns rearranged."""
+        flat = self.before(op) if op.kind == "FULLY_CONNECTED" else None
+        turn = self.before(flat) if flat is not None and flat.kind == "RESHAPE" else None
+        if flat is None or turn is None or turn.kind != "TRANSPOSE" or self.uses[op.input(1)] != 1:
+            return
+        source, weights, order = turn.input(0), op.input(1), turn.input(1).dense().tolist()
+        sizes = turn.outputs[0].shape
+        if order[0] != 0 or flat.outputs[0].shape != (sizes[0], weights.shape[1]) or not weights.is_constant:
+            return
+        back = [1 + order[1:].index(axis) for axis in range(1, len(order))]
+        columns = weights.dense().reshape(-1, *sizes[1:]).transpose(0, *back).reshape(weights.shape)
+        op.inputs[1] = _constant(weights, columns)
+        self.uses[op.input(1)] = 1
+        flat.inputs[0] = source
+        self.uses[turn.outputs[0]] -= 1
 
     def hard_swish(self, op: Op) -> None:
         """x * relu6(x + 3) / 6, however the sixth is put, is one HARD_SWISH."""

@@ -101,10 +101,16 @@ def _transposed(
 
 
 def fully_connected(emit: Emitter, op: Op) -> None:
-    """FULLY_CONNECTED: Gemm on rows of the weights' depth, then the shape the graph gives the output."""
+    """FULLY_CONNECTED: a product of the last axis, or Gemm on rows of the weights' depth and a reshape."""
     x, weights, out = op.input(0), op.input(1), op.outputs[0]
     if len(weights.shape) != 2 or weights.shape[1] == 0 or x.size % weights.shape[1]:
         raise FormatError(f"FULLY_CONNECTED {op.name!r} has weights {list(weights.shape)} for input {list(x.shape)}")
+    if len(out.shape) > 2 and out.shape == (*x.shape[:-1], weights.shape[0]):
+        name = emit.node("MatMul", [emit.get(x), emit.get(weights, (1, 0))], f"{op.name}/product")
+        for bias in _bias(emit, op, 2):
+            name = emit.node("Add", [name, bias], op.name)
+        emit.finish(op, name, identity(len(out.shape)))
+        return
     rows = (x.size // weights.shape[1], weights.shape[1])
     name = emit.get(x)
     if x.shape != rows:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pocketgraph.models import onnx_to_conv, onnx_to_math, onnx_to_pool, onnx_to_shape
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import Graph, Model, Op
+from pocketgraph.models.onnx_atrous import join_atrous
 from pocketgraph.models.onnx_emit import Emitter
 from pocketgraph.models.onnx_layout import identity
 from pocketgraph.models.onnx_proto import Net, Node, Value, encode
@@ -39,7 +40,7 @@ def lower(graph: Graph, description: str = "") -> Net:
     emit = Emitter(graph)
     for tensor in graph.inputs:
         emit.put_raw(tensor, tensor.name, identity(len(tensor.shape)))
-    for op in graph.ops:
+    for op in join_atrous(graph):
         _lowering(op)(emit, op)
     _name_outputs(emit, graph)
     inputs = [Value(t.name, t.shape, t.dtype) for t in graph.inputs]

@@ -223,6 +223,36 @@ def test_a_transposed_convolution_that_mediapipe_keeps_as_custom_op() -> None:
         np.testing.assert_allclose(exported(picture), original(picture), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("pads", "same"), [(((2, 4), (2, 3)), True), (((3, 5), (0, 5)), False)])
+def test_atrous_convolutions_become_dilated_ones(pads: tuple[tuple[int, int], ...], same: bool) -> None:
+    """As TensorFlow writes them: space to batch, convolution, batch to space. Oracle: LiteRT on the three ops."""
+    random = np.random.default_rng(6)
+    sides = [size + sum(pair) for size, pair in zip((8, 7), pads, strict=True)]
+    height, width = (side // 2 for side in sides)
+    crops = ((0, 2), (0, 1)) if same else ((1, 1), (0, 0))
+    joined = (1, *(2 * (half - 2) - sum(crop) for half, crop in zip((height, width), crops, strict=True)), 5)
+    x, cut = Tensor("x", (1, 8, 7, 4)), Tensor("cut", (4, height, width, 4))
+    inner, y = Tensor("inner", (4, height - 2, width - 2, 5)), Tensor("y", joined)
+    weights = Tensor("w", (5, 3, 3, 4), data=random.standard_normal((5, 3, 3, 4)).astype(np.float32))
+    bias = Tensor("b", (5,), data=np.ones(5, np.float32))
+
+    def ints(name: str, values: Any) -> Tensor:
+        array = np.asarray(values, np.int32)
+        return Tensor(name, array.shape, DType.INT32, array)
+
+    ops = [
+        Op("SPACE_TO_BATCH_ND", [x, ints("block", (2, 2)), ints("pads", pads)], [cut]),
+        Op("CONV_2D", [cut, weights, bias], [inner], {"padding": "VALID", "stride_w": 1, "stride_h": 1}),
+        Op("BATCH_TO_SPACE_ND", [inner, ints("block", (2, 2)), ints("crops", crops)], [y]),
+    ]
+    model = Model([Graph("main", [x], [y], ops)])
+    content = write_onnx(model)
+    assert kinds(content) == Counter(Transpose=2, Conv=1, Pad=0 if same else 1) - Counter()
+    picture = random.standard_normal(x.shape).astype(np.float32)
+    with load_model(model, "litert") as original, load_model(content) as exported:
+        np.testing.assert_allclose(exported(picture), original(picture), rtol=1e-4, atol=1e-5)
+
+
 def test_names_and_order_of_inputs_and_outputs_stay() -> None:
     """Also where an output is an input, or is read by other ops, or is there twice under one tensor."""
     a, b = Tensor("a", (1, 2, 2, 3)), Tensor("b", (1, 2, 2, 3))

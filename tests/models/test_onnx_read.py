@@ -124,6 +124,7 @@ NETS = {
     "argmax": Net("y = ArgMax<axis=1>(x)"),
     "argmax drops the axis": Net("y = ArgMax<axis=-1, keepdims=0>(x)"),
     "clip to other bounds": Net("y = Clip(x, lo, hi)", constants={"lo": np.float32(-0.3), "hi": np.float32(0.8)}),
+    "clip to one": Net("y = Clip(x, lo, hi)", constants={"lo": np.float32(0), "hi": np.float32(1)}),
     "clip by attributes": Net("y = Clip<min=0.0, max=6.0>(x)", opset=8),
     "prelu": Net("y = PRelu(x, s)", constants={"s": floats(4, 1, 1)}),
     "leaky relu": Net("y = LeakyRelu<alpha=0.2>(x)"),
@@ -185,6 +186,9 @@ NETS = {
         constants={"w": floats(6, 4, 1, 1), "five": whole(0, 2, 3, 6, 5), "four": whole(0, -1, 6, 5)},
     ),
     "flatten of channels first": Net("c = Conv(x, w) y = Flatten(c)", constants=W3),
+    "conv, flatten, product": Net(
+        "c = Conv(x, w, b) f = Flatten(c) y = Gemm(f, m)", constants={**W3, "m": floats(72, 3)}
+    ),
     "shape arithmetic": Net(
         "s = Shape(x) n = Gather(s, zero) u = Unsqueeze(n, axes) t = Concat<axis=0>(u, rest) y = Reshape(x, t)",
         constants={"zero": np.array(0, np.int64), "axes": whole(0), "rest": whole(-1)},
@@ -220,7 +224,8 @@ NETS = {
     ),
     **{
         f"resize {mode} {transform} {rounding} {scale}": Net(
-            f'y = Resize<mode="{mode}", coordinate_transformation_mode="{transform}", nearest_mode="{rounding}">(x, , s)',
+            f'y = Resize<mode="{mode}", coordinate_transformation_mode="{transform}",'
+            f' nearest_mode="{rounding}">(x, , s)',
             constants={"s": np.array([1, 1, *scale], np.float32)},
         )
         for mode, roundings in (
@@ -291,6 +296,10 @@ def test_symmetric_pads_become_same_only_where_they_are() -> None:
 
 def test_transposes_that_cancel_leave_nothing() -> None:
     assert kinds("transposes that cancel") == ["RELU"]
+
+
+def test_a_product_takes_a_flattened_picture_as_it_lies() -> None:
+    assert kinds("conv, flatten, product") == ["TRANSPOSE", "CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
 
 
 def test_dynamic_batch_is_one() -> None:
