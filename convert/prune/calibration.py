@@ -219,10 +219,9 @@ def _checked(array: Array, tensor: Tensor, preprocess: Preprocess | None, path: 
     if array.dtype == np.float32 and not np.isfinite(array).all():
         raise UsageError(f"{what} holds NaN or infinite values: remove those samples")
     if preprocess is not None and array.dtype == np.float32 and array.size:
-        ends = np.array(
-            [np.float32(preprocess.offset), np.float32(preprocess.scale) * 255 + np.float32(preprocess.offset)]
-        )
-        low, high = float(ends.min()), float(ends.max())
+        black = np.asarray(preprocess.offset, np.float64)
+        white = black + 255 * np.asarray(preprocess.scale, np.float64)
+        low, high = float(np.minimum(black, white).min()), float(np.maximum(black, white).max())
         slack = 0.1 * (high - low)
         if array.min() < low - slack or array.max() > high + slack:
             raise UsageError(

@@ -61,9 +61,8 @@ def prunable_layers(graph: Graph, overrides: Mapping[str, float]) -> list[Prunab
     heads = head_ops(graph)
     for glob in overrides:
         if not any(_matches(layer, glob) for layer in possible):
-            raise UsageError(
-                f"no layer matches {glob!r}; the layers are:\n" + "\n".join(f"  {p.name}" for p in possible)
-            )
+            known = ", ".join(layer.name for layer in possible)
+            raise UsageError(f"no layer matches {glob!r}; the layers are {known or 'none'}")
     chosen: list[PrunableLayer] = []
     for layer in possible:
         for glob, value in overrides.items():

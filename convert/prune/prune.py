@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,46 +12,47 @@ from pocketgraph.convert.passes.decompress import Decompress
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.prune.config import PruneConfig
 from pocketgraph.convert.prune.layers import PrunableLayer, check_finite, prunable_layers
-from pocketgraph.convert.prune.masks import Mask, block_fill
+from pocketgraph.convert.prune.masks import Matrix
 from pocketgraph.convert.prune.reestimate import set_weights
+from pocketgraph.convert.prune.reorder import reorder
 from pocketgraph.convert.prune.selection import choose_masks, layer_keys
 from pocketgraph.convert.prune.walk import Walk, dense_hessians
 from pocketgraph.models.errors import UnsupportedError, UsageError
-from pocketgraph.models.graph import DType, Graph, Model
+from pocketgraph.models.graph import Array, DType, Graph, Model, Tensor
 from pocketgraph.runtime.litert import CUSTOM_OPS
 
 Progress = Callable[[int, int, str], None]
+_INTEGER = frozenset({DType.INT8, DType.UINT8, DType.INT16, DType.INT4})
 
 
 @dataclass(frozen=True)
 class LayerResult:
     """What became of one layer.
 
-    `sparsity` is the fraction of zeros in its weights, `fill` how full its blocks are (1.0 for the pattern 1x1),
-    `error` the squared error of its output before the activation function over the dense output's variance, on the
-    calibration inputs; None where there were none.
+    `sparsity` is the fraction of zeros in its weights; `error` the squared error of its output before the activation
+    function over the dense output's variance, on the calibration inputs, None where there were none.
     """
 
     name: str
     shape: tuple[int, ...]
     sparsity: float
-    fill: float
     error: float | None
 
 
 @dataclass(frozen=True)
 class PruneResult:
-    """The pruned model and its pruned layers in order."""
+    """The pruned model, its pruned layers in order, and a line for each group of channels that was reordered."""
 
     model: Model
     layers: list[LayerResult]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def sparsity(self) -> float:
         """The fraction of zeros over all pruned layers."""
-        sizes = [np.prod(layer.shape) for layer in self.layers]
+        sizes = [math.prod(layer.shape) for layer in self.layers]
         zeros = sum(size * layer.sparsity for size, layer in zip(sizes, self.layers, strict=True))
-        return float(zeros / sum(sizes)) if sizes else 0.0
+        return zeros / max(1, sum(sizes))
 
 
 def prune_model(
@@ -63,7 +65,7 @@ def prune_model(
     no layer, `UnsupportedError` for a fully integer model, one with custom ops that would have to run, or one whose
     weights are not numbers.
     """
-    if config.needs_calibration and (calibration is None or not len(calibration)):
+    if config.needs_calibration and not calibration:
         raise UsageError(
             f"pruning by {config.method}{' with re-estimation' if config.reestimate else ''} needs calibration inputs"
         )
@@ -73,56 +75,70 @@ def prune_model(
     check_finite(graph)
     _check_runs(graph, needed=config.needs_calibration)
     layers = prunable_layers(graph, config.layers)
-    tell = progress or (lambda done, total, text: None)
+    notes = _reorder(graph, layers, config)
+    tell = progress or _silent
+    if calibration is None:
+        masks = choose_masks(layers, [layer_keys(layer, config, None) for layer in layers], config)
+        for layer, mask in zip(layers, masks, strict=True):
+            set_weights(layer.op, layer.matrix() * mask)
+        errors: dict[int, float] = {}
+    else:
+        errors = _with_inputs(pruned, layers, config, calibration, tell)
+    tell(1, 1, "done")
+    return PruneResult(pruned, [_result(layer, errors.get(layer.position)) for layer in layers], notes)
+
+
+def _with_inputs(
+    pruned: Model, layers: list[PrunableLayer], config: PruneConfig, calibration: Calibration, tell: Progress
+) -> dict[int, float]:
+    """Choose masks and walk the model with them; each layer's error."""
+    dense = pruned.copy().main
+    inputs = _inputs(dense, calibration)
     total = 2 * len(layers)
-    dense = pruned.copy()
-    hessians = iter([None] * len(layers))
-    inputs = {} if calibration is None else _inputs(dense.main, calibration)
+    hessians: Iterator[Matrix | None] = iter([None] * len(layers))
     if config.method == "obc":
-        hessians = dense_hessians(
-            dense.main,
-            {t: inputs[t.name] for t in dense.main.inputs},
-            [PrunableLayer(dense.main.ops[p.position], p.position) for p in layers],
-        )
+        hessians = dense_hessians(dense, inputs, [layer.position for layer in layers])
     keys = []
     for number, (layer, hessian) in enumerate(zip(layers, hessians, strict=True)):
         tell(number, total, layer.name)
         keys.append(layer_keys(layer, config, hessian))
     masks = choose_masks(layers, keys, config)
-    by_position = {layer.position: mask for layer, mask in zip(layers, masks, strict=True)}
-    errors: dict[int, float] = {}
-    if calibration is None:
-        for layer, mask in zip(layers, masks, strict=True):
-            set_weights(layer.op, layer.matrix() * mask)
-    else:
-        names = {layer.position: (number, layer.name) for number, layer in enumerate(layers)}
-        walk = Walk(dense.main, graph, inputs, fit=config.method == "obc", reestimate=config.reestimate)
+    order = {layer.position: number for number, layer in enumerate(layers)}
 
-        def done(position: int) -> None:
-            number, name = names[position]
-            tell(len(layers) + number, total, name)
+    def begin(position: int) -> None:
+        tell(len(layers) + order[position], total, layers[order[position]].name)
 
-        errors = walk.run(by_position, done)
-    tell(total, total, "done")
-    return PruneResult(
-        pruned, [_result(p, m, config, errors.get(p.position)) for p, m in zip(layers, masks, strict=True)]
-    )
+    walk = Walk(dense, pruned.main, inputs, fit=config.method == "obc", reestimate=config.reestimate)
+    return walk.run({layer.position: mask for layer, mask in zip(layers, masks, strict=True)}, begin)
 
 
-def _result(layer: PrunableLayer, mask: Mask, config: PruneConfig, error: float | None) -> LayerResult:
+def _reorder(graph: Graph, layers: list[PrunableLayer], config: PruneConfig) -> list[str]:
+    """Bring channels that would lose the same weights together before their blocks get a common mask."""
+    if config.block == 1 or not config.reorder:
+        return []
+    alone = replace(config, pattern="1x1", method="magnitude")
+    masks = choose_masks(layers, [layer_keys(layer, alone, None) for layer in layers], alone)
+    moved = reorder(graph, {layer.op: mask for layer, mask in zip(layers, masks, strict=True)}, config.block)
+    return [
+        f"{op.name}: channels reordered, {config.pattern} blocks {before:.1%} -> {after:.1%} alike"
+        for op, (before, after) in moved.items()
+    ]
+
+
+def _result(layer: PrunableLayer, error: float | None) -> LayerResult:
     weights = layer.matrix()
     sparsity = float(np.count_nonzero(weights == 0) / max(1, weights.size))
-    return LayerResult(layer.name, layer.weight.shape, sparsity, block_fill(mask, config.block), error)
+    return LayerResult(layer.name, layer.weight.shape, sparsity, error)
 
 
-def _inputs(graph: Graph, calibration: Calibration) -> dict[str, np.ndarray]:
+def _inputs(graph: Graph, calibration: Calibration) -> dict[Tensor, Array]:
     missing = [t.name for t in graph.inputs if t.name not in calibration.inputs]
     if missing:
         raise UsageError(
             f"the calibration inputs are for {', '.join(map(repr, calibration.inputs))}:"
             f" the model reads {', '.join(repr(t.name) for t in graph.inputs)}"
         )
-    return calibration.inputs
+    return {t: calibration.inputs[t.name] for t in graph.inputs}
 
 
 def _check_runs(graph: Graph, *, needed: bool) -> None:
@@ -133,10 +149,13 @@ def _check_runs(graph: Graph, *, needed: bool) -> None:
             f"the model has custom ops ({', '.join(custom)}), which cannot be run to calibrate it:"
             " prune by magnitude without re-estimation"
         )
-    weights = [op.input(1) for op in graph.ops if op.kind in ("CONV_2D", "FULLY_CONNECTED") and len(op.inputs) > 1]
-    integer = {DType.INT8, DType.UINT8, DType.INT16, DType.INT4}
-    if weights and all(w.dtype in integer for w in weights):
+    kinds = [op.input(1).dtype for op in graph.ops if op.kind in ("CONV_2D", "FULLY_CONNECTED") and len(op.inputs) > 1]
+    if kinds and all(kind in _INTEGER for kind in kinds):
         raise UnsupportedError(
             "the model computes in integers: prune the float model it was quantised from, or turn it into one first"
             " with the pass Dequantize"
         )
+
+
+def _silent(_done: int, _total: int, _layer: str) -> None:
+    """Progress that nobody watches."""

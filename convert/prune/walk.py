@@ -7,12 +7,11 @@ added to a shortcut, it is fitted to what the sum needs: it makes up for the err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from pocketgraph.convert.prune.activations import Activations, probe
-from pocketgraph.convert.prune.layers import PrunableLayer
 from pocketgraph.convert.prune.masks import Mask
 from pocketgraph.convert.prune.moments import Matrix, Moments, samples_of
 from pocketgraph.convert.prune.obc import reconstruct
@@ -38,16 +37,16 @@ def samples_needed(op: Op, inputs: int) -> int:
     return max(_LEAST_SAMPLES, -(-max(_ROWS, _ROWS_PER_INPUT * inputs) // positions))
 
 
-def dense_hessians(graph: Graph, inputs: Mapping[Tensor, Array], layers: list[PrunableLayer]) -> Iterator[Matrix]:
-    """The Hessian of each layer of the dense model, in order."""
+def dense_hessians(graph: Graph, inputs: Mapping[Tensor, Array], positions: Sequence[int]) -> Iterator[Matrix]:
+    """The Hessian of the layers at `positions` (ascending) of the dense graph, one after the other."""
     activations = Activations(graph, inputs)
-    for layer in layers:
-        activations.advance(layer.position)
-        columns = layer.weight.size // layer.weight.shape[0]
-        moments = Moments(columns)
-        x = layer.op.input(0)
-        for _, values in activations.chunks([x], samples=samples_needed(layer.op, columns)):
-            moments.add(samples_of(layer.op, values[x]))
+    for position in positions:
+        activations.advance(position)
+        op = graph.ops[position]
+        x, weight = op.input(0), op.input(1)
+        moments = Moments(weight.size // weight.shape[0])
+        for _, values in activations.chunks([x], samples=samples_needed(op, weight.size // weight.shape[0])):
+            moments.add(samples_of(op, values[x]))
         yield moments.hessian
 
 
@@ -55,22 +54,24 @@ class Walk:
     """Walks `dense` and its copy `pruned`, whose ops correspond one to one, and changes the constants of `pruned`."""
 
     def __init__(
-        self, dense: Graph, pruned: Graph, inputs: Mapping[str, Array], *, fit: bool, reestimate: bool
+        self, dense: Graph, pruned: Graph, inputs: Mapping[Tensor, Array], *, fit: bool, reestimate: bool
     ) -> None:
-        self._dense = Activations(dense, {t: inputs[t.name] for t in dense.inputs})
-        self._pruned = Activations(pruned, {t: inputs[t.name] for t in pruned.inputs})
+        self._dense = Activations(dense, inputs)
+        self._pruned = Activations(
+            pruned, {new: inputs[old] for old, new in zip(dense.inputs, pruned.inputs, strict=True)}
+        )
         self._fit = fit
         self._reestimate = reestimate
 
-    def run(self, masks: Mapping[int, Mask], done: Callable[[int], None]) -> dict[int, float]:
+    def run(self, masks: Mapping[int, Mask], begin: Callable[[int], None]) -> dict[int, float]:
         """Prune the ops at the positions of `masks`; re-estimate what follows. Returns each layer's relative error."""
         errors: dict[int, float] = {}
         for position, op in enumerate(self._dense.graph.ops):
             if position in masks:
                 self._dense.advance(position)
                 self._pruned.advance(position)
+                begin(position)
                 errors[position] = self._prune(position, masks[position])
-                done(position)
             elif errors and self._reestimate and op.kind in KINDS and _has_own_constants(op):
                 self._dense.advance(position)
                 self._pruned.advance(position)

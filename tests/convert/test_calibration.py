@@ -139,7 +139,7 @@ def test_several_inputs_come_by_name(tmp_path: Path) -> None:
 
 def test_several_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.ones((3, 4), np.float32))
-    with pytest.raises(UsageError, match="holds 'a'.*'a', 'b'"):
+    with pytest.raises(UsageError, match=r"holds 'a'.*'a', 'b'"):
         Calibration.load(tmp_path / "x.npz", TWO_INPUTS)
     np.savez(tmp_path / "x.npz", a=np.ones((3, 4), np.float32), b=np.ones((2, 2), np.int32))
     with pytest.raises(UsageError, match="differ in their number of samples"):

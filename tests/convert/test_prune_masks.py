@@ -16,7 +16,7 @@ from pocketgraph.models.errors import UsageError
 def test_a_sparsity_outside_its_range_is_refused_with_the_value(value: float) -> None:
     with pytest.raises(UsageError, match=str(value)):
         PruneConfig(value)
-    with pytest.raises(UsageError, match="'head'.*0 .*1"):
+    with pytest.raises(UsageError, match=r"'head'.*0 .*1"):
         PruneConfig(0.5, {"head": value})
 
 

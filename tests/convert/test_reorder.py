@@ -39,7 +39,9 @@ class Net:
             kind = self.rng.permutation(channels) % 2
             weight.data = weight.data * (np.arange(x.shape[-1]) % 2 == kind[:, None])[:, None, None].astype(np.float32)
         window = {"stride_w": 1, "stride_h": 1, "padding": "SAME", "fused_activation_function": "RELU6"}
-        return self.add("CONV_2D", name, [x, weight, self.random(f"{name}/b", channels)], (*x.shape[:3], channels), **window)
+        return self.add(
+            "CONV_2D", name, [x, weight, self.random(f"{name}/b", channels)], (*x.shape[:3], channels), **window
+        )
 
     def depthwise(self, name: str, x: Tensor) -> Tensor:
         channels = x.shape[-1]
@@ -54,7 +56,7 @@ class Net:
 
 
 def residual_net() -> Model:
-    """Stem, an inverted residual with every kind of op that hands channels through, pooling and a fully connected head."""
+    """Stem, an inverted residual with every kind of op that hands channels through, pooling, fully connected head."""
     net = Net()
     x = net.conv("stem", net.image, 16, 3)
     y = net.conv("expand", x, 32)
