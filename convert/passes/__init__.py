@@ -17,6 +17,7 @@ from pocketgraph.convert.passes.mirror import Mirror
 from pocketgraph.convert.passes.pad_stride2 import PadStride2
 from pocketgraph.convert.passes.pool_to_mean import PoolToMean
 from pocketgraph.convert.passes.sparsify import Sparsify
+from pocketgraph.convert.passes.split_fully_connected import SplitFullyConnected
 from pocketgraph.convert.passes.transpose_conv_to_depth_to_space import TransposeConvToDepthToSpace
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "PadStride2",
     "PoolToMean",
     "Sparsify",
+    "SplitFullyConnected",
     "TransposeConvToDepthToSpace",
 ]

@@ -10,7 +10,7 @@ from pocketgraph.models.graph import Array, DType, Graph, Model, Op, Tensor
 from pocketgraph.models.sparsity import Sparsity, encode
 
 _WEIGHTS = {"CONV_2D": 1, "FULLY_CONNECTED": 1}
-_SMALL = 256  # indices below it are stored in one byte
+ONE_BYTE = 256  # indices below it are stored in one byte
 
 
 class Sparsify:
@@ -40,6 +40,10 @@ class Sparsify:
         """Whether any weight of `model` would be stored sparse."""
         return any(self._encoding(tensor) is not None for graph in model.graphs for tensor in _weights(graph))
 
+    def encodes(self, tensor: Tensor) -> bool:
+        """Whether the constant `tensor` would be stored sparse as a weight."""
+        return tensor.is_constant and self._encoding(tensor) is not None
+
     def _encode(self, graph: Graph, tensor: Tensor) -> bool:
         encoding = self._encoding(tensor)
         if encoding is None:
@@ -57,7 +61,7 @@ class Sparsify:
         if not stored or 1 - stored / dense.size < self.threshold:
             return None
         order = tuple(range(dense.ndim))
-        if dense.shape[0] <= _SMALL < dense.shape[-1]:
+        if dense.shape[0] <= ONE_BYTE < dense.shape[-1]:
             order = (*order[1:][::-1], 0)
         # a value, its index, and about one segment per row
         size = (
@@ -70,7 +74,7 @@ class Sparsify:
 
 
 def _index_bytes(size: int) -> int:
-    return 1 if size <= _SMALL else 2 if size <= 1 << 16 else 4
+    return 1 if size <= ONE_BYTE else 2 if size <= 1 << 16 else 4
 
 
 def _weights(graph: Graph) -> list[Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketgraph.convert.passes import Decompress, ForXnnpack, Half, Sparsify
+from pocketgraph.convert.passes import Decompress, ForXnnpack, Half, Sparsify, SplitFullyConnected
 from pocketgraph.convert.xnnpack_clusters import skipped_products
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.graph import Model
@@ -34,6 +34,7 @@ def export(model: Model, path: Path, dtype: str, calibration: Calibration | None
         if skipped_products(model.main) < 0:
             notes.append("weights are stored densely: XNNPACK would take this net for sparse and compute it wrongly")
         else:
+            notes += SplitFullyConnected()(model)
             notes += Sparsify()(model)
     if dtype == "f16":
         notes += Half()(model)

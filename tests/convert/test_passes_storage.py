@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketgraph.convert.passes import Decompress, Dequantize, Half, Sparsify
+from pocketgraph.convert.passes import Decompress, Dequantize, Half, Sparsify, SplitFullyConnected
 from pocketgraph.convert.xnnpack_examples import example
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import DType, Graph, Model, Op, Quantization, Tensor
@@ -173,3 +173,20 @@ def test_a_quantised_mobilenet_classifies_as_before(shared_data: Path) -> None:
             first, second = whole(pixels[None]), real((pixels[None].astype(np.float32) - 128) / np.float32(128))
             agreed += int(np.argmax(first) == np.argmax(second))
     assert agreed >= 0.97 * len(pictures)
+
+
+def test_large_classifiers_are_split_for_one_byte_indices() -> None:
+    """Equal bit for bit, and smaller by about a byte per weight that is left."""
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((600, 700)).astype(np.float32) * (rng.random((600, 700)) > 0.8)
+    x, y = Tensor("x", (1, 700)), Tensor("y", (1, 600))
+    w, b = Tensor("w", weights.shape, data=weights), Tensor("b", (600,), data=rng.random(600, np.float32))
+    whole = Model([Graph("main", [x], [y], [Op("FULLY_CONNECTED", [x, w, b], [y])])])
+    split = whole.copy()
+    assert SplitFullyConnected()(split) == ["FULLY_CONNECTED 'y': split into 3, for one-byte indices"]
+    values = rng.random((1, 700), np.float32)
+    np.testing.assert_array_equal(run(split, values), run(whole, values))
+    Sparsify()(whole)
+    Sparsify()(split)
+    saved = len(write_tflite(whole)) - len(write_tflite(split))
+    assert saved > 0.9 * np.count_nonzero(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pocketgraph.convert.explain import explain_model
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.targets import export, names, onnx
 from pocketgraph.convert.xnnpack_examples import example
+from pocketgraph.models.architectures.mobilenet_v1 import mobilenet_v1
 from pocketgraph.models.architectures.mobilenet_v2 import mobilenet_v2
 from pocketgraph.models.errors import MissingExtraError, UsageError
 from pocketgraph.models.graph import Model
@@ -95,9 +97,10 @@ def test_what_xnnpack_would_compute_wrongly_is_stored_densely(tmp_path: Path) ->
     assert not explain_model(read_tflite(path)).dangers
 
 
-def test_sizes_of_a_mobilenet_at_80_percent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", [mobilenet_v1, mobilenet_v2])
+def test_sizes_of_a_mobilenet_at_80_percent(build: Callable[[], Model], tmp_path: Path) -> None:
     """At most 0.33 of the dense float32 file, 0.2 with half precision."""
-    model = pruned_everywhere(mobilenet_v2(), 0.8)
+    model = pruned_everywhere(build(), 0.8)
     dense = len(write_tflite(model))
     for dtype, most in (("f32", 0.33), ("f16", 0.2)):
         path = tmp_path / f"{dtype}.tflite"
