@@ -11,7 +11,7 @@ import numpy as np
 
 from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.graph import Array, DType, Op, Quantization, Tensor
-from pocketgraph.models.onnx_layout import Layout, Shape, identity, permutation, place, same_order
+from pocketgraph.models.onnx_layout import Layout, Shape, cheapest, identity, permutation, place, same_order
 from pocketgraph.models.onnx_proto import Node
 
 _MAX_ELEMENTS = 2**31 - 1
@@ -138,19 +138,9 @@ class Builder:
 
     def best_layout(self, names: Iterable[str], rank: int) -> Layout:
         """The layout that brings the computed values among `names` that have `rank` together with least transposing."""
-        moving = [v for v in (self.values[n] for n in dict.fromkeys(names)) if isinstance(v, Placed)]
-        moving = [value for value in moving if len(value.layout) == rank]
-        at_hand = [self._at_hand(value) for value in moving]
-        candidates = dict.fromkeys(layout for have in at_hand for layout in have)
-
-        def cost(layout: Layout) -> tuple[int, bool]:
-            away = 0
-            for value, have in zip(moving, at_hand, strict=True):
-                if not any(same_order(value.shape, one, layout) for one in have):
-                    away += value.tensor.size
-            return away, layout == identity(rank)
-
-        return min(candidates, key=cost, default=identity(rank))
+        values = [v for v in (self.values[n] for n in dict.fromkeys(names)) if isinstance(v, Placed)]
+        at_hand = [(value.shape, self._at_hand(value)) for value in values if len(value.layout) == rank]
+        return cheapest(at_hand) or identity(rank)
 
     def _at_hand(self, value: Placed) -> list[Layout]:
         moved = self._moved.get(value.tensor, {})

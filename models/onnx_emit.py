@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import Array, DType, Graph, Op, Quantization, Tensor
-from pocketgraph.models.onnx_layout import Layout, identity, permutation, place, same_order
+from pocketgraph.models.onnx_layout import Layout, cheapest, identity, permutation, place, same_order
 from pocketgraph.models.onnx_proto import Node, element_type
 
 _QUANTIZED = (DType.INT8, DType.UINT8)
@@ -123,14 +123,7 @@ class Emitter:
 
     def best_layout(self, tensors: Iterable[Tensor]) -> Layout | None:
         """The layout that brings `tensors` (of one rank) together with least transposing; None if all are constant."""
-        moving = [t for t in dict.fromkeys(tensors) if t in self._homes]
-        candidates = dict.fromkeys(layout for t in moving for layout in self._homes[t])
-
-        def cost(layout: Layout) -> tuple[int, bool]:
-            away = [t for t in moving if not any(same_order(t.shape, have, layout) for have in self._homes[t])]
-            return sum(t.size for t in away), layout == identity(len(layout))
-
-        return min(candidates, key=cost, default=None)
+        return cheapest([(t.shape, list(self._homes[t])) for t in dict.fromkeys(tensors) if t in self._homes])
 
     def get(self, tensor: Tensor, layout: Layout | None = None) -> str:
         """The ONNX name of `tensor`'s real values in `layout` (default: as the tensor's own shape says)."""

@@ -6,6 +6,7 @@ found at physical place i. A TFLite picture (logical N, H, W, C) stored channels
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -36,6 +37,20 @@ def permutation(source: Layout, target: Layout) -> Layout:
 def same_order(shape: Sequence[int], one: Layout, other: Layout) -> bool:
     """Whether both layouts put the elements of `shape` in the same order, so that a reshape is all it takes."""
     return [a for a in one if shape[a] != 1] == [a for a in other if shape[a] != 1]
+
+
+def cheapest(values: Sequence[tuple[Shape, Sequence[Layout]]]) -> Layout | None:
+    """The layout that brings values together with the fewest elements moved; None where there are no values.
+
+    Each value is its logical shape and the layouts it is at hand in. Where nothing is to choose, a moved layout wins
+    over the values' own order: what follows is likely to want it.
+    """
+
+    def cost(layout: Layout) -> tuple[int, bool]:
+        away = [shape for shape, have in values if not any(same_order(shape, one, layout) for one in have)]
+        return sum(math.prod(shape) for shape in away), layout == identity(len(layout))
+
+    return min(dict.fromkeys(layout for _, have in values for layout in have), key=cost, default=None)
 
 
 def without_axes(layout: Layout, axes: Sequence[int]) -> Layout:
