@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,14 @@ class Checker:
         preprocess: Preprocess,
         task: Task,
         *,
+        labels: Sequence[str],
         threads: int,
         seed: int,
         progress: Progress,
     ) -> None:
         self.examples: list[Example] = []
         self._given, self._task, self._threads, self._progress = given, task, threads, progress
-        self._held_back, self._preprocess = held_back, preprocess
+        self._held_back, self._preprocess, self._labels = held_back, preprocess, labels
         self._why = ""
         try:
             self._dense: RunnableModel | None = self._load_dense()
@@ -103,7 +105,7 @@ class Checker:
             originals = [picture for picture in found if picture is not None]
             chosen = chosen if len(originals) == len(chosen) else []
         samples, names = [self._samples[i] for i in chosen], [held_back.names[i] for i in chosen]
-        return make_examples(dense, converted, samples, originals, names, self._task, self._given.labels)
+        return make_examples(dense, converted, samples, originals, names, self._task, self._labels)
 
 
 def sample(calibration: Calibration, index: int, model: RunnableModel) -> dict[str, Array]:

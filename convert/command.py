@@ -71,6 +71,7 @@ _OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs
 @_option(_OUTPUT, "--dtype", type=click.Choice(["f32", "f16", "int8"]), default="f32", show_default=True,
          help="How weights are stored.")  # fmt: skip
 @_option(_OUTPUT, "--report", metavar="FILE.html", help="Write a report with plots and pictures, one file.")
+@_option(_OUTPUT, "--labels", metavar="FILE", help="Class names for the report, one a line.")
 @_option(_OUTPUT, "--json", "json_file", metavar="FILE", help="Write the whole account as JSON; - is stdout.")
 @_option(_PRUNING, "--sparsity", type=float, metavar="S",
          help="Share of the weights to remove, 0 to 1. Without it nothing is pruned.")  # fmt: skip
@@ -124,6 +125,7 @@ def convert(model: str, outputs: tuple[str, ...], targets: str | None, json_file
             dtype=options["dtype"],
             recover=options["recover"],
             report=options["report"],
+            labels=_labels(options["labels"]),
             json_file=None if json_file == "-" else json_file,
             threads=options["threads"],
             seed=options["seed"],
@@ -195,6 +197,15 @@ def _preprocess(model: str, scale: str | None, offset: str | None, fit: Any) -> 
         offset=known.offset if offset is None else _numbers("--offset", offset),
         crop_fraction=known.crop_fraction,
     )
+
+
+def _labels(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the class names in {path}: {error}") from error
 
 
 def _numbers(option: str, text: str) -> float | tuple[float, float, float]:

@@ -23,7 +23,7 @@ from pocketgraph.convert.targets import WEIGHT_TYPES, export, names
 from pocketgraph.convert.verify import Verification, guess_task
 from pocketgraph.models.errors import MissingExtraError, UsageError
 from pocketgraph.models.files import read_model
-from pocketgraph.models.graph import Model
+from pocketgraph.models.graph import Model, Tensor
 from pocketgraph.models.preprocess import Preprocess
 
 WeightType = Literal["f32", "f16", "int8"]
@@ -45,6 +45,7 @@ def convert_model(
     dtype: WeightType = "f32",
     recover: int = 0,
     report: str | Path | None = None,
+    labels: Sequence[str] = (),
     json_file: str | Path | None = None,
     threads: int = 1,
     seed: int = 0,
@@ -71,6 +72,8 @@ def convert_model(
         How weights are stored.
     recover
         Steps of fine-tuning to the dense model's outputs after pruning (extra `train`).
+    labels
+        Names of a classifier's classes for the report; by default those packed in the model.
     threads, seed
         Of the engines that verify; of every random choice.
 
@@ -92,13 +95,16 @@ def convert_model(
         _check_needs(prune, recover)
     with Staging([*files, *extras]) as staging:
         given = open_source(source, progress)
+        _check_labels(labels, given.dense.main.outputs[0])
         loaded = _load_calibration(calibration, given, preprocess, samples)
         checking = _load_calibration(held_back, given, preprocess, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
         model, errors = _prune(given, prune, tuning, recover=recover, seed=seed, progress=progress)
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
         chosen = preprocess or given.preprocess or Preprocess()
-        checker = Checker(given, checking, chosen, task, threads=threads, seed=seed, progress=progress)
+        checker = Checker(
+            given, checking, chosen, task, labels=labels or given.labels, threads=threads, seed=seed, progress=progress
+        )
         accounts = []
         for file in files:
             progress(f"write {file.name}", 0, 0)
@@ -166,6 +172,11 @@ def _check_options(files: list[Path], dtype: str, samples: int, recover: int, pr
         raise MissingExtraError("writing int8 weights", "int8")
     if recover and find_spec("tensorflow") is None:
         raise MissingExtraError("recovery", "train")
+
+
+def _check_labels(labels: Sequence[str], output: Tensor) -> None:
+    if labels and len(labels) != output.shape[-1]:
+        raise UsageError(f"{len(labels)} class names are given, the model's output has {output.shape[-1]} classes")
 
 
 def _load_calibration(

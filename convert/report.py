@@ -126,7 +126,7 @@ def _layers(result: ConvertResult) -> str:
                     for layer in layers
                 ],
                 percent=True,
-                caption="Squared error of each layer's output on the calibration inputs, over the dense output's variance",
+                caption="Squared error of each layer's output over the dense output's variance, on calibration inputs",
             )
         )
     rows = [

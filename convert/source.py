@@ -10,13 +10,16 @@ import numpy as np
 
 from pocketgraph.convert.passes import Decompress, Dequantize
 from pocketgraph.models import zoo
-from pocketgraph.models.errors import FormatError, UsageError
+from pocketgraph.models.errors import FormatError, UnsupportedError, UsageError
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import DType, Model
 from pocketgraph.models.preprocess import Preprocess
 
 Progress = Callable[[str, int, int], None]
 """`progress(stage, done, total)`: told again and again as work goes on; `total` 0 where the length is unknown."""
+
+
+_MOST_VALUES = 1 << 28  # a gigabyte of float32
 
 
 @dataclass(frozen=True)
@@ -90,16 +93,25 @@ def _ready(
     dense = model.copy()
     notes = Decompress()(dense) + Dequantize()(dense)
     dense.validate()
-    for graph in dense.graphs:
-        for tensor in graph.tensors():
-            if tensor.dtype is DType.FLOAT32 and tensor.data is not None and np.isnan(tensor.data).any():
-                bad = int(np.count_nonzero(np.isnan(tensor.data)))
-                raise FormatError(
-                    f"{name}: the constant {tensor.name!r} holds {bad} NaN among its {tensor.size} values;"
-                    " a model with such weights cannot be converted: export it again"
-                )
-    if not dense.main.inputs or not dense.main.outputs:
-        raise FormatError(
-            f"{name}: the model has {len(dense.main.inputs)} inputs and {len(dense.main.outputs)} outputs"
-        )
+    _check(name, dense)
     return Source(name, path, size, model, dense, notes, kind, preprocess)
+
+
+def _check(name: str, model: Model) -> None:
+    """Refuse what cannot be converted, or only in more memory than a model has any use for."""
+    if not model.main.inputs or not model.main.outputs:
+        raise FormatError(
+            f"{name}: the model has {len(model.main.inputs)} inputs and {len(model.main.outputs)} outputs"
+        )
+    for tensor in [tensor for graph in model.graphs for tensor in graph.tensors()]:
+        if tensor.size > _MOST_VALUES:
+            raise UnsupportedError(
+                f"{name}: the tensor {tensor.name!r} is {list(tensor.shape)}, {tensor.size:,} values;"
+                f" at most {_MOST_VALUES:,} are handled"
+            )
+        if tensor.dtype is DType.FLOAT32 and tensor.data is not None and np.isnan(tensor.data).any():
+            bad = int(np.count_nonzero(np.isnan(tensor.data)))
+            raise FormatError(
+                f"{name}: the constant {tensor.name!r} holds {bad} NaN among its {tensor.size} values;"
+                " a model with such weights cannot be converted: export it again"
+            )

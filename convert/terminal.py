@@ -85,7 +85,7 @@ def print_result(result: ConvertResult) -> None:
         )
         errors = sorted((layer for layer in pruned if layer.error is not None), key=lambda layer: -(layer.error or 0))
         if errors:
-            worst = ", ".join(f"{layer.name} ({layer.error:.1%})" for layer in errors[:3])
+            worst = ", ".join(f"{short_name(layer.name)} ({layer.error:.1%})" for layer in errors[:3])
             console.print(f"[dim]largest output errors: {_plain(worst)}[/dim]")
     for output in result.outputs:
         if output.explanation is not None and pruned:
@@ -96,6 +96,12 @@ def print_result(result: ConvertResult) -> None:
     console.print(f"\n[{_GRADE_STYLE[result.grade]} bold]{_plain(result.verdict)}[/]")
     for path in [*(output.path for output in result.outputs), *([result.report] if result.report else [])]:
         console.print(f"  {_plain(path)}", soft_wrap=True)
+
+
+def short_name(name: str, most: int = 44) -> str:
+    """A layer's name cut for reading: TensorFlow joins the names of fused ops by semicolons, the first says enough."""
+    first = name.partition(";")[0] or name
+    return first if len(first) <= most else f"…{first[1 - most :]}"
 
 
 def _plain(text: str) -> str:

@@ -113,6 +113,15 @@ def test_weights_that_are_not_numbers(capsys) -> None:
     refused(capsys, "convert nan.tflite -o out.tflite", "'stem/w'", "216 NaN")
 
 
+def test_a_small_file_that_asks_for_much_memory(capsys) -> None:
+    model = small_model()
+    for tensor in model.main.tensors():
+        if not tensor.is_constant:
+            tensor.shape = (1 << 22, *tensor.shape[1:])
+    write_model(model, "large.tflite")
+    refused(capsys, "convert large.tflite -o out.tflite", "'picture'", "805,306,368 values")
+
+
 def test_a_calibration_folder_without_a_picture(capsys) -> None:
     Path("photos").mkdir()
     Path("photos/notes.txt").write_text("nothing here")

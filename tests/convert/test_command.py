@@ -272,3 +272,10 @@ def test_a_model_of_the_zoo_is_known_by_name(capsys) -> None:
     assert data["task"] == "segmentation"
     assert data["source_bytes"] == 249_505
     assert [output["verification"]["grade"] for output in data["outputs"]] == ["equal", "equal"]
+
+
+def test_class_names_must_be_as_many_as_classes(capsys) -> None:
+    Path("names.txt").write_text("cat\ndog\n")
+    assert main("convert model.tflite -o out.tflite --labels names.txt".split()) == 2
+    assert "2 class names are given, the model's output has 1 classes" in capsys.readouterr().err
+    assert not Path("out.tflite").exists()

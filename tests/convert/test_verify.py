@@ -102,6 +102,11 @@ def test_a_converted_model_that_gives_nan_is_refused() -> None:
         compare("other", Scaled((1, 2)), Scaled((1, 2), np.nan), [[[1, 2]]])
 
 
+def test_where_the_dense_model_overflows_nothing_is_compared() -> None:
+    result = compare("other", Scaled((1, 3)), Scaled((1, 3), 1.1), [[[1, np.inf, 2]]])
+    assert result.outputs[0].snr_db == pytest.approx(20, abs=1e-4)
+
+
 def test_models_that_do_not_pair_are_refused() -> None:
     two = Scaled((1, 2))
     two.outputs = [*two.outputs, *two.outputs]
