@@ -142,6 +142,49 @@ def test_sparse_weights_of_a_real_model_are_unpacked_as_litert_does() -> None:
     assert unpacked == 46
 
 
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_a_sparse_model_of_ours_computes_what_its_dense_twin_does(block: int) -> None:
+    """Oracle: LiteRT on the dense twin; 1e-6, for engines may sum the kept products in another order."""
+    rng = np.random.default_rng(block)
+    kept = np.repeat(rng.random((32 // block, 1, 1, 16)) < 0.2, block, axis=0)
+    weights = (rng.standard_normal(kept.shape) * kept).astype(np.float32)
+
+    def network(*, sparse: bool) -> bytes:
+        x, y = Tensor("x", (1, 8, 8, 16)), Tensor("y", (1, 8, 8, 32))
+        w = Tensor("w", weights.shape, data=weights)
+        ops = []
+        if sparse:
+            packed = Tensor("packed", weights.shape)
+            packed.data, packed.sparsity = encode(weights, (block, 1, 1, 1))
+            w.data = None
+            ops.append(Op("DENSIFY", [packed], [w]))
+        bias = Tensor("bias", (32,), data=np.zeros(32, np.float32))
+        ops.append(Op("CONV_2D", [x, w, bias], [y], {"padding": "VALID", "stride_w": 1, "stride_h": 1}))
+        return write_tflite(Model([Graph("main", [x], [y], ops)]))
+
+    assert len(network(sparse=True)) < 0.8 * len(network(sparse=False))
+    picture = rng.random((1, 8, 8, 16), np.float32)
+    with load_model(network(sparse=True)) as first, load_model(network(sparse=False)) as second:
+        np.testing.assert_allclose(first(picture), second(picture), rtol=0, atol=1e-6)
+
+
+def test_a_loop_over_graphs_runs() -> None:
+    """Oracle: doubling 3 until it is over 100, done by LiteRT with the condition and body as graphs of their own."""
+    start, end, a, b = Tensor("start", (1,)), Tensor("end", (1,)), Tensor("a", (1,)), Tensor("b", (1,))
+    small, twice = Tensor("small", (1,), DType.BOOL), Tensor("twice", (1,))
+    hundred = Tensor("hundred", (1,), data=np.float32([100]))
+    loop = Op("WHILE", [start], [end], {"cond_subgraph_index": 1, "body_subgraph_index": 2})
+    graphs = [
+        Graph("main", [start], [end], [loop]),
+        Graph("condition", [a], [small], [Op("LESS", [a, hundred], [small])]),
+        Graph("body", [b], [twice], [Op("ADD", [b, b], [twice])]),
+    ]
+    data = write_tflite(Model(graphs))
+    assert [graph.name for graph in read_tflite(data).graphs] == ["main", "condition", "body"]
+    with load_model(write_tflite(read_tflite(data))) as model:
+        assert model(np.float32([3])).tolist() == [192]
+
+
 def test_reading_costs_little_and_copies_nothing() -> None:
     big = np.zeros((1024, 2048), np.float32)
     x, y = Tensor("x", big.shape), Tensor("y", big.shape)
