@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pocketgraph.convert.explanation import ClusterReport, Explanation, NodeReport, Role
+from pocketgraph.convert.operands import check_operands
 from pocketgraph.convert.xnnpack_clusters import Cluster, Clusters, count_zeros, danger, find_clusters, is_counted
 from pocketgraph.convert.xnnpack_nodes import Delegated, Node, delegate
 from pocketgraph.convert.xnnpack_rules import THRESHOLD, Fit
@@ -13,6 +14,7 @@ _UNPACKING = ("DENSIFY", "DEQUANTIZE")
 
 def explain(model: Model) -> Explanation:
     """What XNNPACK does with the main graph of `model` where it has sparse kernels: ARM, wasm, x86 before AVX."""
+    check_operands(model)
     graph = model.main
     delegated = delegate(graph)
     clusters = find_clusters(delegated)

@@ -143,6 +143,8 @@ def _constants(graph: Graph) -> tuple[dict[Tensor, Tensor], set[Tensor], set[Op]
 
 
 def _is_taken(op: Op, constants: dict[Tensor, Tensor]) -> bool:
+    if not op.outputs:
+        return False
     if op.kind == "CUSTOM":
         return op.custom_code in CUSTOM
     if op.kind not in UNARY | BINARY | OTHER:

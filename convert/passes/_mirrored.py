@@ -8,7 +8,7 @@ import numpy as np
 
 from pocketgraph.convert.passes._edit import constant, only_consumer
 from pocketgraph.convert.passes._windows import CONVOLUTIONS, Window, same_begin, slide_over, sliding, zero_padding
-from pocketgraph.models.graph import Graph, Op, Tensor
+from pocketgraph.models.graph import DType, Graph, Op, Tensor
 
 Axes = tuple[int, ...]
 
@@ -136,7 +136,7 @@ def _own_begin(op: Op) -> tuple[int, int]:
 
 
 def _reduction(op: Op, axes: Axes) -> bool:
-    if len(op.input(0).shape) != 4 or not op.input(1).is_constant:
+    if len(op.input(0).shape) != 4 or not op.input(1).is_constant or op.input(1).dtype is not DType.INT32:
         return False
     over = {int(a) % 4 for a in np.atleast_1d(op.input(1).dense())}
     # either all mirrored axes are summed over, or none is and the result is still a map

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pocketgraph.convert.operands import check_operands
 from pocketgraph.convert.passes.dequantize import real_values
 from pocketgraph.models.graph import Array, DType, Graph, Model, Op, Tensor
 
@@ -20,6 +21,7 @@ class Decompress:
 
     def __call__(self, model: Model) -> list[str]:
         """Edit `model` in place; one line per kind of folding that happened in a graph."""
+        check_operands(model)
         notes: list[str] = []
         for graph in model.graphs:
             densified = _fold(graph, "DENSIFY")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pocketgraph.convert.operands import check_operands
 from pocketgraph.convert.passes._edit import bypass
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import DType, FloatArray, Graph, Model, Op, Tensor
@@ -27,6 +28,7 @@ class Dequantize:
 
     def __call__(self, model: Model) -> list[str]:
         """Edit `model` in place. Raises `UnsupportedError` where an op has no float twin."""
+        check_operands(model)
         notes: list[str] = []
         for graph in model.graphs:
             quantised = [tensor for tensor in graph.tensors() if _is_quantised(tensor)]

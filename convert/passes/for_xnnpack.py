@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pocketgraph.convert.operands import check_operands
 from pocketgraph.convert.passes.close_clusters import CloseClusters
 from pocketgraph.convert.passes.constant_first import ConstantFirst
 from pocketgraph.convert.passes.detach_head import DetachHead
@@ -45,6 +46,7 @@ class ForXnnpack:
 
     def __call__(self, model: Model) -> list[str]:
         """Edit `model` in place; the lines of the passes taken."""
+        check_operands(model)
         gains = [_gain(model, route) for route in _ROUTES]
         best = max(range(len(gains)), key=gains.__getitem__)
         if gains[best] <= 0:
