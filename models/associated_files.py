@@ -42,6 +42,10 @@ def read_associated_files(data: bytes) -> dict[str, bytes]:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             if len(entries) > _MOST_FILES or sum(entry.file_size for entry in entries) > most:
                 raise FormatError(f"the files behind the model are too many or too large ({len(entries)} files)")
+            if odd := {entry.compress_type for entry in entries} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise FormatError(
+                    f"the files behind the model are packed by method {min(odd)}, expected 0 or 8 (deflate)"
+                )
             return {entry.filename: _read(archive, entry) for entry in entries}
     except _DAMAGE as error:
         raise FormatError(f"the archive of files behind the model is damaged: {error}") from error

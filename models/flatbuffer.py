@@ -33,6 +33,8 @@ _SCALARS = {
     "float64": "d",
 }
 _STRUCTS = {code: struct.Struct("<" + code) for code in _SCALARS.values()}
+_MOST_TABLES = 2**19
+"""Ten times what the largest networks need; each costs a dict."""
 _LIMIT = 2**31 - 1
 """A FlatBuffers file is addressed with 32-bit offsets of which one bit is the sign."""
 
@@ -90,7 +92,7 @@ class Reader:
     def __init__(self, data: bytes | memoryview, schema: Schema) -> None:
         self._data = memoryview(data)
         self._schema = schema
-        self._tables_left = len(data) // 8 + 16
+        self._tables_left = min(len(data) // 8 + 16, _MOST_TABLES)
         self._bytes_left = 4 * len(data) + 4096
 
     def root(self) -> dict[str, Any]:
@@ -117,7 +119,7 @@ class Reader:
     def _table(self, name: str, at: int, where: str) -> dict[str, Any]:
         self._tables_left -= 1
         if self._tables_left < 0:
-            raise FormatError(f"{where}: the file claims more tables than its {len(self._data)} bytes can hold")
+            raise FormatError(f"{where}: the file claims more tables than its {len(self._data)} bytes can mean")
         vtable = at - self._scalar("i", at, where)
         vtable_size = self._scalar("H", vtable, where)
         table_size = self._scalar("H", vtable + 2, where)

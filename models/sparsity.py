@@ -110,7 +110,9 @@ def _level_sizes(sparsity: Sparsity, shape: Sequence[int], where: str) -> list[i
             f"{where}: traversal order {list(order)} with {len(sparsity.levels)} levels does not cover"
             f" {rank} dimensions and {len(sparsity.block_map)} blocks"
         )
-    if rank == 0 or any(not 0 <= dim < rank for dim in sparsity.block_map):
+    if rank == 0:
+        raise FormatError(f"{where}: a scalar cannot be sparse")
+    if any(not 0 <= dim < rank for dim in sparsity.block_map):
         raise FormatError(f"{where}: block map {list(sparsity.block_map)} names dimensions outside 0..{rank - 1}")
     if len(set(sparsity.block_map)) != len(sparsity.block_map):
         raise FormatError(f"{where}: block map {list(sparsity.block_map)} cuts a dimension twice")

@@ -67,6 +67,7 @@ WRAPS_TO_ONE = [2**31 - 1, 3, 3, 3, 13, 107, 569, 1093, 592321727]
         (tensor([1], 7), "refers to buffer 7 of 2"),
         (tensor([1], external_buffer=1), "keeps its data in another file"),
         (tensor([1, 9], sparsity={}), "traversal order"),
+        (tensor([], sparsity={}), "a scalar cannot be sparse"),
         (tensor([1, 9], sparsity={"dim_metadata": [{"format": "SPARSE_CSR"}]}), "lacks its segments"),
         (tensor([1, 2], kind="INT4", sparsity=csr()), "sparse int4"),
         (tensor([1], quantization={"scale": [1.0, 2.0], "zero_point": [0, 0, 0]}), "2 scales and 3 zero points"),
@@ -158,6 +159,11 @@ def test_an_archive_that_unpacks_to_far_more_is_refused() -> None:
     assert len(bomb) < 100_000
     with pytest.raises(FormatError, match="too many or too large"):
         read_tflite(write_tflite(identity()) + bomb)
+
+
+def test_an_archive_of_another_method_is_refused() -> None:
+    with pytest.raises(FormatError, match="packed by method 14, expected 0 or 8"):
+        read_tflite(write_tflite(identity()) + archive("labels.txt", b"cat\n" * 99, zipfile.ZIP_LZMA))
 
 
 def test_a_truncated_or_tampered_archive_is_refused() -> None:
