@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 """`progress(stage, done, total)`: told again and again as work goes on; `total` 0 where the length is unknown."""
 
 
-_MOST_VALUES = 1 << 28  # a gigabyte of float32
+_MOST_VALUES = 1 << 27  # half a gigabyte of float32
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ CUSTOM_OPS = frozenset({"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", 
 """The custom operators that LiteRT brings along (MediaPipe's)."""
 _greeting_due = [True]
 
+_MOST_VALUES = 1 << 27  # half a gigabyte of float32
+
 
 def _interpreter(content: bytes, threads: int) -> Any:
     try:
@@ -62,6 +64,7 @@ class LiteRT:
             raise FormatError(f"LiteRT refuses the model: {_first_line(error)}") from error
         except RuntimeError as error:
             raise UnsupportedError(f"LiteRT cannot prepare the model: {_first_line(error)}") from error
+        _check_sizes(self._interpreter.get_tensor_details())
         self.inputs = [_spec(detail) for detail in self._input_details]
         self.outputs = [_spec(detail) for detail in self._output_details]
 
@@ -76,6 +79,17 @@ class LiteRT:
 
     def close(self) -> None:
         del self._interpreter
+
+
+def _check_sizes(details: list[dict[str, Any]]) -> None:
+    """Refuse a model that would need memory without measure: shapes that follow from a file's constants are seen now."""
+    for detail in details:
+        size = int(np.prod(detail["shape"], dtype=np.int64))
+        if size > _MOST_VALUES:
+            raise UnsupportedError(
+                f"the tensor {detail['name']!r} would be {detail['shape'].tolist()}, {size:,} values;"
+                f" at most {_MOST_VALUES:,} are handled"
+            )
 
 
 def _spec(detail: dict[str, Any]) -> TensorSpec:

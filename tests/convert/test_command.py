@@ -276,6 +276,6 @@ def test_a_model_of_the_zoo_is_known_by_name(capsys) -> None:
 
 def test_class_names_must_be_as_many_as_classes(capsys) -> None:
     Path("names.txt").write_text("cat\ndog\n")
-    assert main("convert model.tflite -o out.tflite --labels names.txt".split()) == 2
+    assert main(["convert", "model.tflite", "-o", "out.tflite", "--labels", "names.txt"]) == 2
     assert "2 class names are given, the model's output has 1 classes" in capsys.readouterr().err
     assert not Path("out.tflite").exists()
