@@ -82,7 +82,7 @@ class LiteRT:
 
 
 def _check_sizes(details: list[dict[str, Any]]) -> None:
-    """Refuse a model that would need memory without measure: shapes that follow from a file's constants are seen now."""
+    """Refuse a model that would need memory without measure: shapes that follow from constants are known now."""
     for detail in details:
         size = int(np.prod(detail["shape"], dtype=np.int64))
         if size > _MOST_VALUES:
