@@ -23,7 +23,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_every_file_but_the_pictures(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     rooms = ("models", "runtime", "convert", "graphs", "demos")
-    tracked = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *rooms], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *rooms],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     wanted = {f"pocketgraph/{name}" for name in tracked.stdout.split("\n") if name and not name.endswith(".jpg")}
     assert packed == wanted | {"pocketgraph/__init__.py", "pocketgraph/__main__.py"}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.models.graph import Graph, Model, Op, Tensor
 from pocketgraph.models.onnx_write import write_onnx
