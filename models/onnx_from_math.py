@@ -215,7 +215,7 @@ def prelu(b: Builder, node: Node) -> None:
     if slopes.ndim > len(shape) or broadcast_shape(node, [shape, slopes.shape]) != shape:
         raise FormatError(f"PRelu {node.name!r} has slopes {list(slopes.shape)} for input {list(shape)}")
     wide = slopes.reshape((1,) * (len(shape) - slopes.ndim) + slopes.shape).transpose(layout)
-    alpha = b.constant(wide[0] if len(wide) == 1 else wide, node.inputs[1], np.float32)
+    alpha = b.constant(wide[0] if wide.shape[:1] == (1,) else wide, node.inputs[1], np.float32)
     b.put(node, b.op("PRELU", [x, alpha], x.shape, node.outputs[0]), layout)
 
 

@@ -127,6 +127,7 @@ NETS = {
     "clip to one": Net("y = Clip(x, lo, hi)", constants={"lo": np.float32(0), "hi": np.float32(1)}),
     "clip by attributes": Net("y = Clip<min=0.0, max=6.0>(x)", opset=8),
     "prelu": Net("y = PRelu(x, s)", constants={"s": floats(4, 1, 1)}),
+    "prelu of a number": Net("y = PRelu(x, s)", "float", {"s": np.float32(0.3)}),
     "leaky relu": Net("y = LeakyRelu<alpha=0.2>(x)"),
     "hard sigmoid": Net("y = HardSigmoid<alpha=0.3, beta=0.4>(x)"),
     "hard swish in parts": Net(
