@@ -16,7 +16,7 @@ _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"
 _PACKAGES = ("ai-edge-litert", "onnx", "onnxruntime", "tensorflow")
 
 
-def layers_of(model: Model, errors: Mapping[str, float]) -> list[Layer]:
+def layers_of(model: Model, errors: Mapping[str, float | None]) -> list[Layer]:
     """Every layer with constant weights, in order; `errors` has the output error of those that were pruned."""
     found = []
     for op in model.main.ops:

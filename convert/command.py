@@ -88,6 +88,8 @@ _OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs
          help="Restore the mean and variance of every layer's output.")  # fmt: skip
 @_option(_PRUNING, "--recover", type=click.IntRange(min=0), default=0, metavar="N",
          help="Fine-tune N steps to the dense model's outputs (extra train).")  # fmt: skip
+@_option(_PRUNING, "--recover-masks", type=click.Choice(["fixed", "rigl"]), default="fixed", show_default=True,
+         help="Whether zeros stay where they are meanwhile, or move by RigL.")  # fmt: skip
 @_option(_CALIBRATION, "--calibration", metavar="PATH",
          help="Folder of pictures, a picture, a video, .npy or .npz. A quarter is held back to verify.")  # fmt: skip
 @_option(_CALIBRATION, "--verify-with", "held_back", metavar="PATH",
@@ -124,6 +126,7 @@ def convert(model: str, outputs: tuple[str, ...], targets: str | None, json_file
             preprocess=preprocess,
             dtype=options["dtype"],
             recover=options["recover"],
+            recover_masks=options["recover_masks"],
             report=options["report"],
             labels=_labels(options["labels"]),
             json_file=None if json_file == "-" else json_file,

@@ -44,6 +44,7 @@ def convert_model(
     preprocess: Preprocess | None = None,
     dtype: WeightType = "f32",
     recover: int = 0,
+    recover_masks: Literal["fixed", "rigl"] = "fixed",
     report: str | Path | None = None,
     labels: Sequence[str] = (),
     json_file: str | Path | None = None,
@@ -72,6 +73,8 @@ def convert_model(
         How weights are stored.
     recover
         Steps of fine-tuning to the dense model's outputs after pruning (extra `train`).
+    recover_masks
+        Whether zeros stay where they are meanwhile, or are moved by RigL.
     labels
         Names of a classifier's classes for the report; by default those packed in the model.
     threads, seed
@@ -85,6 +88,7 @@ def convert_model(
     settings = ({} if prune is None else asdict(prune)) | {
         "dtype": dtype,
         "recover": recover,
+        "recover_masks": recover_masks,
         "threads": threads,
         "seed": seed,
     }
@@ -99,7 +103,9 @@ def convert_model(
         loaded = _load_calibration(calibration, given, preprocess, samples)
         checking = _load_calibration(held_back, given, preprocess, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
-        model, errors = _prune(given, prune, tuning, recover=recover, seed=seed, progress=progress)
+        model, errors = _prune(
+            given, prune, tuning, recover=recover, recover_masks=recover_masks, seed=seed, progress=progress
+        )
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
         chosen = preprocess or given.preprocess or Preprocess()
         checker = Checker(
@@ -214,9 +220,10 @@ def _prune(
     calibration: Calibration | None,
     *,
     recover: int,
+    recover_masks: Literal["fixed", "rigl"],
     seed: int,
     progress: Progress,
-) -> tuple[Model, dict[str, float]]:
+) -> tuple[Model, dict[str, float | None]]:
     """The pruned model and each pruned layer's output error."""
     if prune is None:
         return given.dense.copy(), {}
@@ -236,6 +243,8 @@ def _prune(
             model,
             inputs,
             recover,
+            masks=recover_masks,
+            block=prune.block,
             seed=seed,
             progress=lambda done, total, loss: progress(f"recover, loss {loss:.4g}", done, total),
         )

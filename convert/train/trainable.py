@@ -130,7 +130,7 @@ class Trainable:
         Raises `GraphError` where training left a value that is not finite.
         """
         for tensor, variable in (self.variables if weights is None else weights).items():
-            data = np.array(variable, np.float32)
+            data = variable.numpy().astype(np.float32)
             if not np.isfinite(data).all():
                 raise GraphError(
                     f"training left values in {tensor.name!r} that are not finite: lower the learning rate"
