@@ -33,15 +33,18 @@ Examples:
 """
 
 
+_OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs", "Run"
+
+
 class _Grouped(click.Command):
     """A command whose help lists options under the headings they were declared with."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
             if record is not None:
-                groups.setdefault(getattr(parameter, "heading", "Other"), []).append(record)
+                groups.setdefault(getattr(option, "heading", _RUN), []).append(record)
         for heading, records in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
@@ -50,16 +53,13 @@ class _Grouped(click.Command):
 class _Option(click.Option):
     """An option that knows the heading it is listed under."""
 
-    def __init__(self, *args: Any, heading: str = "Other", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.heading = heading
 
 
 def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
     return click.option(*names, cls=_Option, heading=heading, **kwargs)
-
-
-_OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs", "Run"
 
 
 @click.command(cls=_Grouped, epilog=_CONVERT_EXAMPLES)
@@ -100,8 +100,16 @@ _OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs
 @_option(_CALIBRATION, "--offset", metavar="X[,Y,Z]", help="... and this is added.")
 @_option(_CALIBRATION, "--fit", type=click.Choice(["stretch", "crop", "letterbox"]),
          help="How a picture takes the model's shape. Default of these three: as the zoo says.")  # fmt: skip
-@_option(_RUN, "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the engines.")
-@_option(_RUN, "--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@_option(
+    _RUN,
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Threads of the engines.",
+)
+@_option(_RUN, "--seed", type=int, default=0, show_default=True, metavar="N", help="Of every random choice.")
 def convert(model: str, outputs: tuple[str, ...], targets: str | None, json_file: str | None, **options: Any) -> None:
     """Convert MODEL, and prune it on the way.
 

@@ -175,6 +175,8 @@ def _compose(dense: RunnableModel, sparse: RunnableModel, result: ConvertResult)
 
 
 if __name__ == "__main__":
-    from pocketgraph.demos.command import selfie_blur
+    import sys
 
-    selfie_blur()
+    from pocketgraph.__main__ import main
+
+    sys.exit(main(["demo", "selfie-blur", *sys.argv[1:]]))
