@@ -161,6 +161,15 @@ def test_half_floats_are_smaller(capsys) -> None:
     assert half["dense_bytes"] == full["dense_bytes"]
 
 
+@pytest.mark.parametrize("calibration", ["", " --calibration inputs.npy"])
+def test_bytes_are_smaller_still(capsys, calibration) -> None:
+    pytest.importorskip("ai_edge_quantizer", reason="the extra int8 is not installed")
+    output = account(capsys, f"convert model.tflite -o out.tflite --dtype int8{calibration}")["outputs"][0]
+    assert output["ratio"] < 0.6
+    assert output["verification"]["outputs"][0]["snr_db"] > 20
+    assert any("int8" in line for line in output["rewrites"])
+
+
 def test_the_same_command_gives_the_same_file(capsys) -> None:
     for name in ("a", "b"):
         run(capsys, f"convert model.tflite -o {name}.tflite --sparsity 0.5 --calibration inputs.npy --seed 3")
