@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pocketgraph.convert.verify import Array, Task, Verification, random_samples
 from pocketgraph.models.errors import MissingExtraError, PocketgraphError
 from pocketgraph.models.preprocess import Preprocess
 from pocketgraph.runtime import RunnableModel, load_model
+from pocketgraph.runtime.model import DelegateName
 
 _RANDOM_SAMPLES = 4
 _EXAMPLES = 4
@@ -54,11 +56,16 @@ class Checker:
             self._samples = [sample(held_back, index, self._dense) for index in range(len(held_back))]
 
     def _load_dense(self) -> RunnableModel:
-        """The file as it was given where LiteRT runs it and its inputs are float, else the dense float32 graph."""
-        path, graph = self._given.path, self._given.dense.main
-        if path is not None and path.suffix == ".tflite":
-            runnable = load_model(path, "litert", self._threads)
-            wanted = [(tensor.shape, tensor.dtype.numpy) for tensor in graph.inputs]
+        """The file as it was given, in its own engine, else the dense float32 graph in LiteRT.
+
+        The latter where there is no engine for the file, or its inputs are not those of the graph: integers in a
+        quantised model.
+        """
+        path = self._given.path
+        engine = None if path is None else _engine(path)
+        if path is not None and engine is not None:
+            runnable = load_model(path, engine, self._threads)
+            wanted = [(tensor.shape, tensor.dtype.numpy) for tensor in self._given.dense.main.inputs]
             if [(spec.shape, spec.dtype) for spec in runnable.inputs] == wanted:
                 return runnable
             runnable.close()
@@ -68,11 +75,10 @@ class Checker:
         """The comparison of the file at `part`, or why there is none. Raises where the converted model is broken."""
         if self._dense is None:
             return None, self._why
-        engine = "litert" if file.suffix.lower() == ".tflite" else "onnxruntime"
-        try:
-            converted = load_model(part, engine, self._threads)  # type: ignore[arg-type]
-        except MissingExtraError as error:
-            return None, f"not verified: {error}"
+        engine = _engine(file)
+        if engine is None:
+            return None, f"not verified: {MissingExtraError('running an ONNX model', 'onnx')}"
+        converted = load_model(part, engine, self._threads)
         done = 0
         total = len(self._samples)
 
@@ -119,6 +125,14 @@ def sample(calibration: Calibration, index: int, model: RunnableModel) -> dict[s
 
 def _spread(count: int, wanted: int) -> list[int]:
     return sorted({index * count // wanted for index in range(wanted)}) if count > wanted else list(range(count))
+
+
+def _engine(file: Path) -> DelegateName | None:
+    """The engine for a file by its suffix, None where there is none or it is not installed."""
+    suffix = file.suffix.lower()
+    if suffix == ".onnx":
+        return "onnxruntime" if find_spec("onnxruntime") is not None else None
+    return "litert" if suffix == ".tflite" else None
 
 
 def _engine_version(engine: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pocketgraph.convert.account import layers_of, versions, zeros_among
+from pocketgraph.convert.calibrate import load_inputs
 from pocketgraph.convert.checker import Checker
 from pocketgraph.convert.explain import explain_model
 from pocketgraph.convert.prune.calibration import Calibration
@@ -100,14 +101,15 @@ def convert_model(
     with Staging([*files, *extras]) as staging:
         given = open_source(source, progress)
         _check_labels(labels, given.dense.main.outputs[0])
-        loaded = _load_calibration(calibration, given, preprocess, samples)
-        checking = _load_calibration(held_back, given, preprocess, samples)
+        known = preprocess or given.preprocess
+        loaded = load_inputs(calibration, given.dense.main, known, samples)
+        checking = load_inputs(held_back, given.dense.main, known, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
         model, errors = _prune(
             given, prune, tuning, recover=recover, recover_masks=recover_masks, seed=seed, progress=progress
         )
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
-        chosen = preprocess or given.preprocess or Preprocess()
+        chosen = known or Preprocess()
         checker = Checker(
             given, checking, chosen, task, labels=labels or given.labels, threads=threads, seed=seed, progress=progress
         )
@@ -183,14 +185,6 @@ def _check_options(files: list[Path], dtype: str, samples: int, recover: int, pr
 def _check_labels(labels: Sequence[str], output: Tensor) -> None:
     if labels and len(labels) != output.shape[-1]:
         raise UsageError(f"{len(labels)} class names are given, the model's output has {output.shape[-1]} classes")
-
-
-def _load_calibration(
-    calibration: str | Path | Calibration | None, given: Source, preprocess: Preprocess | None, samples: int
-) -> Calibration | None:
-    if calibration is None or isinstance(calibration, Calibration):
-        return calibration
-    return Calibration.load(calibration, given.dense.main, preprocess or given.preprocess, samples)
 
 
 def _check_needs(prune: PruneConfig | None, recover: int) -> None:

@@ -303,3 +303,78 @@ def test_class_names_must_be_as_many_as_classes(capsys) -> None:
     assert main(["convert", "model.tflite", "-o", "out.tflite", "--labels", "names.txt"]) == 2
     assert "2 class names are given, the model's output has 1 classes" in capsys.readouterr().err
     assert not Path("out.tflite").exists()
+
+
+def channels_first_model() -> bytes:
+    """An ONNX net as PyTorch exports it: [1, 3, h, w] in, a strided convolution, two 1x1 convolutions, scores out."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(2)
+    shapes = {"w0": (16, 3, 3, 3), "w1": (32, 16, 1, 1), "w2": (32, 32, 1, 1)}
+    weights = [
+        numpy_helper.from_array((rng.normal(size=s) / np.sqrt(np.prod(s[1:]))).astype(np.float32), name)
+        for name, s in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w1"], ["c"]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Conv", ["d", "w2"], ["e"]),
+        helper.make_node("GlobalAveragePool", ["e"], ["f"]),
+        helper.make_node("Flatten", ["f"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 24, 20])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 32])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def test_a_net_that_reads_channels_first_is_calibrated_with_pictures(capsys) -> None:
+    import cv2
+
+    Path("net.onnx").write_bytes(channels_first_model())
+    Path("photos").mkdir()
+    for index in range(8):
+        photo = np.random.default_rng(index).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+        cv2.imwrite(f"photos/{index}.png", photo)
+    line = "convert net.onnx -o out.tflite -o out.onnx --sparsity 0.5 --calibration photos --report r.html"
+    data = account(capsys, line)
+    assert [output["verification"]["engine"].split()[0] for output in data["outputs"]] == ["LiteRT", "ONNX"]
+    assert data["task"] == "classifier"
+    assert all(output["verification"]["samples"] == 2 for output in data["outputs"])
+    assert data["outputs"][0]["verification"]["outputs"][0]["snr_db"] > 3
+    assert Path("r.html").read_text().count("data:image/jpeg") == 2
+    x = np.random.default_rng(0).random((1, 3, 24, 20), np.float32)
+    with load_model("out.tflite") as sparse, load_model("out.onnx") as other:
+        np.testing.assert_allclose(sparse(x), other(x), atol=1e-4)
+
+
+def test_inputs_of_any_range_calibrate_a_model_of_which_nothing_is_known(capsys) -> None:
+    np.save("signed.npy", 8 * np.load("inputs.npy") - 4)
+    line = "convert model.tflite -o out.tflite --sparsity 0.5 --calibration signed.npy"
+    assert account(capsys, line)["sparsity"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_file_as_given_is_what_outputs_are_compared_with(capsys, monkeypatch) -> None:
+    from pocketgraph.convert import source
+    from pocketgraph.models.files import read_model as read
+
+    Path("net.onnx").write_bytes(channels_first_model())
+
+    def misread(path):
+        model = read(path)
+        first = next(op for op in model.main.ops if op.kind == "CONV_2D")
+        first.input(1).data = -first.input(1).dense()
+        return model
+
+    assert account(capsys, "convert net.onnx -o out.tflite")["grade"] == "equal"
+    monkeypatch.setattr(source, "read_model", misread)
+    assert account(capsys, "convert net.onnx -o out.tflite")["grade"] == "poor"
