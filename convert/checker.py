@@ -14,7 +14,8 @@ from pocketgraph.convert.pictures import from_input
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.source import Progress, Source
 from pocketgraph.convert.verify import Array, Task, Verification, random_samples, verify
-from pocketgraph.models.errors import MissingExtraError, PocketgraphError
+from pocketgraph.models.errors import MissingExtraError, PocketgraphError, UsageError
+from pocketgraph.models.graph import Graph
 from pocketgraph.models.preprocess import Preprocess
 from pocketgraph.runtime import RunnableModel, load_model
 from pocketgraph.runtime.model import DelegateName
@@ -53,7 +54,9 @@ class Checker:
         if held_back is None:
             self._samples = random_samples(self._dense, _RANDOM_SAMPLES, seed)
         else:
-            self._samples = [sample(held_back, index, self._dense) for index in range(len(held_back))]
+            self._samples = [
+                _sample(held_back, index, given.dense.main, self._dense) for index in range(len(held_back))
+            ]
 
     def _load_dense(self) -> RunnableModel:
         """The file as it was given, in its own engine, else the dense float32 graph in LiteRT.
@@ -114,12 +117,14 @@ class Checker:
         return make_examples(dense, converted, samples, originals, names, self._task, self._labels)
 
 
-def sample(calibration: Calibration, index: int, model: RunnableModel) -> dict[str, Array]:
-    """One calibration sample as the inputs of `model`, paired by position."""
-    arrays = list(calibration.inputs.values())
+def _sample(calibration: Calibration, index: int, graph: Graph, model: RunnableModel) -> dict[str, Array]:
+    """One calibration sample, which has the names of `graph`, as the inputs of `model`, paired by position."""
+    missing = [tensor.name for tensor in graph.inputs if tensor.name not in calibration.inputs]
+    if missing:
+        raise UsageError(f"the calibration inputs are for {list(calibration.inputs)}, not for the input {missing[0]!r}")
     return {
-        spec.name: np.ascontiguousarray(array[index].reshape(spec.shape), spec.dtype)
-        for spec, array in zip(model.inputs, arrays, strict=True)
+        spec.name: np.ascontiguousarray(calibration.inputs[tensor.name][index].reshape(spec.shape), spec.dtype)
+        for spec, tensor in zip(model.inputs, graph.inputs, strict=True)
     }
 
 
