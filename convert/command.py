@@ -70,6 +70,8 @@ def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
          help="Formats such as tflite,onnx; -o is then a folder or a name without suffix.")  # fmt: skip
 @_option(_OUTPUT, "--dtype", type=click.Choice(["f32", "f16", "int8"]), default="f32", show_default=True,
          help="How weights are stored.")  # fmt: skip
+@_option(_OUTPUT, "--sparse-initializers", is_flag=True,
+         help="Keep sparse weights sparse in .onnx too (smaller; few engines but ONNX Runtime read it).")  # fmt: skip
 @_option(_OUTPUT, "--report", metavar="FILE.html", help="Write a report with plots and pictures, one file.")
 @_option(_OUTPUT, "--labels", metavar="FILE", help="Class names for the report, one a line.")
 @_option(_OUTPUT, "--json", "json_file", metavar="FILE", help="Write the whole account as JSON; - is stdout.")
@@ -133,6 +135,7 @@ def convert(model: str, outputs: tuple[str, ...], targets: str | None, json_file
             samples=options["samples"],
             preprocess=preprocess,
             dtype=options["dtype"],
+            sparse_initializers=options["sparse_initializers"],
             recover=options["recover"],
             recover_masks=options["recover_masks"],
             report=options["report"],

@@ -44,6 +44,7 @@ def convert_model(
     samples: int = 64,
     preprocess: Preprocess | None = None,
     dtype: WeightType = "f32",
+    sparse_initializers: bool = False,
     recover: int = 0,
     recover_masks: Literal["fixed", "rigl"] = "fixed",
     report: str | Path | None = None,
@@ -72,6 +73,8 @@ def convert_model(
         How a picture becomes an input; by default what the zoo says, else values 0..1.
     dtype
         How weights are stored.
+    sparse_initializers
+        Keep sparse weights sparse in .onnx files too; ONNX Runtime reads that, few other engines do.
     recover
         Steps of fine-tuning to the dense model's outputs after pruning (extra `train`).
     recover_masks
@@ -88,6 +91,7 @@ def convert_model(
         prune = None
     settings = ({} if prune is None else asdict(prune)) | {
         "dtype": dtype,
+        "sparse_initializers": sparse_initializers,
         "recover": recover,
         "recover_masks": recover_masks,
         "threads": threads,
@@ -117,7 +121,7 @@ def convert_model(
         for file in files:
             progress(f"write {file.name}", 0, 0)
             part = staging.temporary(file)
-            rewrites = export(model, part, dtype=dtype, calibration=tuning)
+            rewrites = export(model, part, dtype=dtype, calibration=tuning, sparse_initializers=sparse_initializers)
             verification, note = checker.check(part, file)
             accounts.append(
                 _account(

@@ -1,6 +1,6 @@
 """One-shot pruning compared on ImageNet pictures: magnitude and OBC, with and without re-estimation, and recovery.
 
-    python -m pocketgraph.demos.one_shot_table PICTURES SYNSETS -m efficientnet_lite0 -m mobilenet/model.json -o out/table
+    python -m pocketgraph.demos.one_shot_table PICTURES SYNSETS -m efficientnet_lite0 -m mobilenet/model.json
 
 Every second picture calibrates, the others measure. PICTURES is a folder of `<wnid>_*.JPEG`, SYNSETS a file with the
 wnid of each class in order. Finished cells are kept in the output folder, so an interrupted table goes on where it was.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -47,7 +47,11 @@ class Pictures:
         files = [file for file in sorted(folder.iterdir()) if file.name.partition("_")[0] in classes]
         if len(files) < 2:
             raise UsageError(f"{folder} holds {len(files)} pictures named <wnid>_*: expected some hundred")
-        x = np.stack([preprocess(cv2.imread(str(file))[..., ::-1], *size) for file in files])
+        found = [cv2.imread(str(file)) for file in files]
+        pictures = [np.asarray(picture[..., ::-1], np.uint8) for picture in found if picture is not None]
+        if len(pictures) < len(files):
+            raise UsageError(f"{len(files) - len(pictures)} of the pictures in {folder} cannot be read")
+        x = np.stack([preprocess(picture, *size) for picture in pictures])
         y = np.array([classes[file.name.partition("_")[0]] for file in files])
         self.calibration, self.test, self.classes = x[0::2], x[1::2], y[1::2]
 
@@ -74,7 +78,7 @@ class Bench:
 
     def prune(self, sparsity: float, method: str, distribution: Any) -> Model:
         """A copy pruned by one of `METHODS`."""
-        name = "obc" if method.startswith("OBC") else "magnitude"
+        name: Literal["obc", "magnitude"] = "obc" if method.startswith("OBC") else "magnitude"
         again = method.endswith("re-estimation")
         config = PruneConfig(sparsity, method=name, reestimate=again, distribution=distribution)
         dense, pruned = self._model.copy(), self._model.copy()
@@ -112,7 +116,7 @@ class Bench:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out/one_shot"), show_default=True)
 @click.option("--distribution", type=click.Choice(["uniform", "erk", "global"]), default="uniform", show_default=True)
 @click.option("--sparsity", "sparsities", type=float, multiple=True, default=SPARSITIES, show_default=True)
-@click.option("--recover", "steps", type=int, default=0, help="Add a column: recovery of OBC + re-estimation, STEPS long.")
+@click.option("--recover", "steps", type=int, default=0, help="Add recovery of OBC + re-estimation, STEPS long.")
 def main(
     pictures: Path,
     synsets: Path,
@@ -154,8 +158,9 @@ def main(
     write_atomically(output / "table.json", json.dumps(rows, indent=2) + "\n")
     table = Table("model", "zeros", "method", "top-1", "agreement", "SNR")
     for row in rows:
-        shown = (f"{row['top1']:.1%}", f"{row['agreement']:.1%}", f"{row['snr']:.1f} dB")
-        table.add_row(row["model"], f"{row['sparsity']:.0%}", row["method"], *shown)
+        shown = (row["model"], f"{row['sparsity']:.0%}", row["method"])
+        figures = (f"{row['top1']:.1%}", f"{row['agreement']:.1%}", f"{row['snr']:.1f} dB")
+        table.add_row(*map(str, shown), *figures)
     Console().print(table)
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pocketgraph.demos.people import Media, fetch
+from pocketgraph.demos.media import Media, fetch
 from pocketgraph.models.errors import MissingExtraError
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.zoo_entries import Package
@@ -109,12 +109,13 @@ def main(output: Path) -> None:
     ]
     write_atomically(output / "table.json", json.dumps(summary, indent=2) + "\n")
     cells = {(row["method"], row["sparsity"]): f"{row['mean']:.2%} ± {row['std']:.2%}" for row in summary}
-    table = Table("method", *(f"{s:.0%} zeros" for s in SPARSITIES), title=f"top-1 on {_TEST} digits, {len(SEEDS)} seeds")
+    columns = [f"{s:.0%} zeros" for s in SPARSITIES]
+    table = Table("method", *columns, title=f"top-1 on {_TEST} digits, {len(SEEDS)} seeds")
     table.add_row("dense", cells["dense", 0.0])
     for method in METHODS:
         table.add_row(TITLES[method], *(cells[method, s] for s in SPARSITIES))
     Console().print(table)
-    lines = ["| method | " + " | ".join(f"{s:.0%} zeros" for s in SPARSITIES) + " |", "|---|" + "---|" * len(SPARSITIES)]
+    lines = ["| method | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     lines += [f"| dense | {cells['dense', 0.0]} |" + " |" * (len(SPARSITIES) - 1)]
     lines += [f"| {TITLES[m]} | " + " | ".join(cells[m, s] for s in SPARSITIES) + " |" for m in METHODS]
     write_atomically(output / "table.md", "\n".join(lines) + "\n")

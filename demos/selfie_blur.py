@@ -22,6 +22,7 @@ from pocketgraph.convert.result import ConvertResult
 from pocketgraph.convert.verify import mask_iou
 from pocketgraph.demos import people
 from pocketgraph.demos.canvas import Grid
+from pocketgraph.demos.media import Media, fetch
 from pocketgraph.models import zoo
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.files import write_atomically
@@ -52,7 +53,7 @@ def run(
     The pruning is tuned on crops of one person and the first half of a video of another; what is shown and measured is
     a third person and the second half of the video, and whole pictures. Raises `PocketgraphError`.
     """
-    people.fetch(progress=progress)
+    fetch(people.PEOPLE, progress)
     tuning, unseen = _calibration(seed)
     result = convert_model(
         MODEL,
@@ -110,7 +111,7 @@ def _varied(picture: Rgb, rng: np.random.Generator) -> Rgb:
     return np.clip(part * rng.uniform(0.75, 1.2), 0, 255).astype(np.uint8)
 
 
-def _read(item: people.Media) -> Rgb:
+def _read(item: Media) -> Rgb:
     import cv2
 
     picture = cv2.imread(str(item.path), cv2.IMREAD_COLOR)

@@ -27,8 +27,8 @@ class Preprocess:
     def __call__(self, rgb: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.float32]:
         """`rgb` [h, w, 3] uint8 to [height, width, 3] float32."""
         pixels = self.resize(rgb, height, width).astype(np.float32)
-        result: npt.NDArray[np.float32] = pixels * np.float32(self.scale) + np.float32(self.offset)
-        return result
+        scale, offset = np.asarray(self.scale, np.float32), np.asarray(self.offset, np.float32)
+        return pixels * scale + offset
 
     def resize(self, rgb: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[Any]:
         """The picture at the model's size, still uint8: what the model sees, for people to look at."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Model, path: Path, dtype: str, _calibration: Calibration | None = None, *, sparse: bool = False
+    model: Model, path: Path, dtype: str, _calibration: Calibration | None = None, *, sparse_initializers: bool = False
 ) -> list[str]:
-    """Write `path`; with `sparse`, mostly-zero constants are stored as `sparse_initializer`.
+    """Write `path`; with `sparse_initializers`, mostly-zero constants are stored as `sparse_initializer`.
 
     Zeros are stored densely by default: ONNX Runtime and OpenVINO compute densely either way, and few other readers
     know sparse initialisers. Raises `UsageError` for int8.
@@ -29,5 +29,5 @@ def export(
     notes = Decompress()(model)
     if dtype == "f16":
         notes += Half()(model)
-    write_atomically(path, write_onnx(model, sparse=sparse))
+    write_atomically(path, write_onnx(model, sparse=sparse_initializers))
     return notes

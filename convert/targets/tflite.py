@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from pocketgraph.convert.prune.calibration import Calibration
 
 
-def export(model: Model, path: Path, dtype: str, calibration: Calibration | None) -> list[str]:
+def export(
+    model: Model,
+    path: Path,
+    dtype: str,
+    calibration: Calibration | None,
+    *,
+    sparse_initializers: bool = False,  # noqa: ARG001 - a word of ONNX: here sparse weights are always stored sparse
+) -> list[str]:
     """Write `path`. Pruned float models are rewritten so that XNNPACK finds its sparse clusters (`ForXnnpack`).
 
     int8 goes through ai-edge-quantizer: weights per channel, activations from `calibration`, or float activations

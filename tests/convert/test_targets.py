@@ -13,7 +13,7 @@ import pytest
 
 from pocketgraph.convert.explain import explain_model
 from pocketgraph.convert.prune.calibration import Calibration
-from pocketgraph.convert.targets import export, names, onnx
+from pocketgraph.convert.targets import export, names
 from pocketgraph.convert.xnnpack_examples import example
 from pocketgraph.models.architectures.mobilenet_v1 import mobilenet_v1
 from pocketgraph.models.architectures.mobilenet_v2 import mobilenet_v2
@@ -79,7 +79,7 @@ def test_onnx_can_keep_zeros_out(tmp_path: Path) -> None:
     import onnx as library
 
     model, path = example(), tmp_path / "net.onnx"
-    onnx.export(model, path, "f32", sparse=True)
+    export(model, path, "f32", sparse_initializers=True)
     assert len(library.load(path).graph.sparse_initializer) == 3
 
 

