@@ -182,7 +182,7 @@ def _bordered(b: Builder, node: Node, x: Tensor, ends: list[tuple[int, int]]) ->
     if shape == x.shape:
         return x
     if mode == "constant":
-        value = np.asarray(number(node, "value", 0.0), x.dtype.numpy)
+        value = np.asarray(number(node, "value", 0.0))
         if b.has(node, 2):
             value = b.array(node, 2).reshape(-1)
             if value.size != 1:
@@ -225,6 +225,8 @@ def gather(b: Builder, node: Node) -> None:
     size = shape[axis]
     if indices.dtype.kind not in "iu" or (indices.size and not -size <= indices.min() <= indices.max() < size):
         raise FormatError(f"Gather {node.name!r} takes {indices.reshape(-1)[:8].tolist()} of {size} elements")
+    b.spend(indices.size, np.int64, node)
+    indices = indices.astype(np.int64)
     layout = b.layout(node) if indices.ndim <= 1 else identity(len(shape))
     y = _taken(
         b, b.tensor(node, 0, layout), layout.index(axis), np.where(indices < 0, indices + size, indices), node.name

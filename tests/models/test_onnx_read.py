@@ -208,6 +208,7 @@ NETS = {
     "split": Net("a, b = Split<axis=1>(x, s) y = Mul(b, b)", constants={"s": whole(1, 3)}),
     "split by attribute": Net("a, b = Split<axis=2, split=[2,4]>(x) y = Relu(a)", opset=11),
     "gather": Net("c = Conv(x, w) y = Gather<axis=1>(c, i)", constants={**W3, "i": whole(5, -2, 0)}),
+    "gather by small integers": Net("y = Gather<axis=2>(x, i)", constants={"i": np.array([-1, 2], np.int32)}),
     "gather one": Net("y = Gather<axis=2>(x, i)", constants={"i": np.array(-1, np.int64)}),
     "pad": Net("y = Pad(x, p, v)", constants={"p": whole(0, 0, 1, 2, 0, 1, 0, 3), "v": np.float32(0.5)}),
     "pad by attribute": Net("y = Pad<pads=[0,0,1,2,0,0,0,1]>(x)", opset=9),
