@@ -34,7 +34,8 @@ class MagnitudePruning(MaskCallback):
         Batches between changes; exponent of the ramp.
     block
         `(inputs, outputs)` that share one mask, by the mean of their magnitudes: `(1, 4)` is pattern 4x1 of the
-        command line. A kernel counts as a matrix [kernel positions * inputs, outputs].
+        command line. A kernel counts as a matrix [kernel positions * inputs, outputs]; its last blocks are smaller
+        where they do not divide it (tfmot takes the means of shifted blocks there).
     layers
         Glob over layer names -> final sparsity of what it matches; 0 keeps a layer dense. By default every dense and
         every convolution layer, depthwise ones excepted, is pruned.

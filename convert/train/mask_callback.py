@@ -42,20 +42,20 @@ class MaskCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
         """Step and masks as arrays, for `set_state`."""
-        return {"step": np.array(self.step), **self.masks}
+        return {"step": np.array(self.step), **{f"mask_{i}": mask for i, mask in enumerate(self.masks.values())}}
 
     def set_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from another callback's `get_state`, on a model with the weights it had then."""
         if not self.kernels:
             self._pending = dict(state)
             return
-        wanted = {kernel.variable.path: kernel.shape for kernel in self.kernels}
-        found = {path: array.shape for path, array in state.items() if path != "step"}
-        if found != wanted or "step" not in state:
-            raise UsageError(f"the state is of another model: it holds {found}, expected 'step' and {wanted}")
+        wanted = {"step": (), **{f"mask_{i}": kernel.shape for i, kernel in enumerate(self.kernels)}}
+        found = {name: array.shape for name, array in state.items()}
+        if found != wanted:
+            raise UsageError(f"the state is of another model: it holds {found}, expected {wanted}")
         self.step = int(state["step"])
-        for kernel, mask in zip(self.kernels, self._masks, strict=True):
-            mask.assign(state[kernel.variable.path].astype(np.float32))
+        for index, mask in enumerate(self._masks):
+            mask.assign(state[f"mask_{index}"].astype(np.float32))
 
     def begin(self, kernels: list[Kernel], masks: list[Mask]) -> None:
         """Start with these masks, or with those of the state file where there is one."""

@@ -42,7 +42,6 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "RELU": tf.nn.relu,
     "RELU6": tf.nn.relu6,
     "RELU_N1_TO_1": lambda x: tf.clip_by_value(x, -1.0, 1.0),
-    "TANH": tf.math.tanh,
 }
 
 
@@ -278,7 +277,9 @@ RULES: dict[str, Rule] = {
     "RSQRT": _unary(tf.math.rsqrt),
     "SQUARE": _unary(tf.square),
     "PAD": Rule(lambda op, args: tf.pad(args[0], constant(op, 1)), axes=_padded),
-    "PADV2": Rule(lambda op, args: tf.pad(args[0], constant(op, 1), constant_values=args[2]), axes=_padded),
+    "PADV2": Rule(
+        lambda op, args: tf.pad(args[0], constant(op, 1), constant_values=tf.reshape(args[2], [])), axes=_padded
+    ),
     "MIRROR_PAD": Rule(
         lambda op, args: tf.pad(args[0], constant(op, 1), op.attrs.get("mode", "REFLECT")),
         axes=_padded,
