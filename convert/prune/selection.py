@@ -13,22 +13,27 @@ from pocketgraph.convert.prune.magnitude import magnitude_keys
 from pocketgraph.convert.prune.masks import Mask, Matrix, block_sizes, mask_from_keys
 from pocketgraph.convert.prune.obc import removal_keys
 
+_FLOOR = 1e-3
+"""Of the mean variance: channels quieter than that are not worth more."""
+
 
 def layer_keys(
     layer: PrunableLayer, config: PruneConfig, hessian: Matrix | None, done: Callable[[float], None] | None = None
 ) -> Matrix:
     """The cost per weight of removing each slot of a layer, `[blocks, columns]`, in the unit all layers share.
 
-    Magnitude: relative to the layer's root mean square weight. OBC: relative to the variance of the layer's output.
+    Magnitude: relative to the layer's root mean square weight. OBC: the error relative to the variance of the output
+    channel, averaged over the layer's channels: a quiet channel counts as much as a loud one, because the scale of a
+    channel is arbitrary (what follows undoes it).
     """
     weights = layer.matrix()
     if hessian is None:
         unit = float(np.sqrt(np.mean(np.square(weights, dtype=np.float64))))
-        keys = magnitude_keys(weights, config.block)
-    else:
-        unit = float(np.einsum("ij,jk,ik->", weights, hessian, weights, optimize=True))
-        keys = removal_keys(weights, hessian, config.block, done=done)
-    result: Matrix = keys / max(unit, 1e-30)
+        return magnitude_keys(weights, config.block) / max(unit, 1e-30)
+    variance = np.einsum("ij,jk,ik->i", weights, hessian, weights, optimize=True)
+    deviation = np.sqrt(np.maximum(variance, 0) + _FLOOR * max(float(variance.mean()), 1e-30))
+    keys = removal_keys(weights / deviation[:, None], hessian, config.block, done=done)
+    result: Matrix = keys / len(weights)
     return result
 
 
