@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pocketgraph.convert import xnnpack_explain
-from pocketgraph.convert.explanation import Explanation, NodeReport
+from pocketgraph.convert.explanation import Explanation, NodeReport, short_name
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import Model
 
@@ -46,15 +47,16 @@ def render(explanation: Explanation) -> RenderableType:
 
 
 def _node_table(explanation: Explanation) -> Table:
-    table = Table(title=f"engine {explanation.engine}", expand=False)
-    for name, justify in (("#", "right"), ("op", "left"), ("output", "left"), ("role", "left"), ("runs", "left")):
-        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
-    table.add_column("zeros", justify="right")
-    table.add_column("why, and what to change", overflow="fold", ratio=1)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title=f"engine {explanation.engine}")
+    table.add_column("#", justify="right", no_wrap=True)
+    for name in ("op", "output", "role", "runs"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("zeros", justify="right", no_wrap=True)
+    table.add_column("why, and what to change", overflow="fold", min_width=20)
     for node in explanation.nodes:
         why = _why(node, explanation)
         zeros = f"{node.sparsity:.1%}" if node.weights else ""
-        table.add_row(str(node.index), node.kind, node.name, _place(node), _runs(node), zeros, why)
+        table.add_row(str(node.index), node.kind, short_name(node.name, 20), _place(node), _runs(node), zeros, why)
     return table
 
 

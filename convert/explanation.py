@@ -6,6 +6,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Role = Literal["start", "inside", "end", "outside"]
+_STEPS = frozenset({"BiasAdd", "Conv2D", "FusedBatchNormV3", "MatMul", "Pad", "Relu", "Relu6", "add", "depthwise"})
+
+
+def short_name(name: str, most: int = 32) -> str:
+    """A tensor's name cut for reading.
+
+    TensorFlow joins the names of fused ops by semicolons, each a path that ends in the step that made it: of the first
+    path the last part that names a layer is kept.
+    """
+    parts = [part for part in name.partition(";")[0].split("/") if part.rstrip("0123456789_") not in _STEPS]
+    last = parts[-1] if parts and parts[-1] else name
+    return last if len(last) <= most else f"…{last[1 - most :]}"
 
 
 @dataclass
@@ -75,7 +87,7 @@ class Explanation:
     @property
     def dangers(self) -> list[str]:
         """What the engine would compute wrongly, one line per node."""
-        return [f"{node.kind} {node.name!r}: {node.danger}" for node in self.nodes if node.danger]
+        return [f"{node.kind} {short_name(node.name)!r}: {node.danger}" for node in self.nodes if node.danger]
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, lists, strings and numbers."""

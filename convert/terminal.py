@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from pocketgraph.convert.explanation import short_name
 from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
 from pocketgraph.convert.source import Progress
 
@@ -96,12 +97,6 @@ def print_result(result: ConvertResult) -> None:
     console.print(f"\n[{_GRADE_STYLE[result.grade]} bold]{_plain(result.verdict)}[/]")
     for path in [*(output.path for output in result.outputs), *([result.report] if result.report else [])]:
         console.print(f"  {_plain(path)}", soft_wrap=True)
-
-
-def short_name(name: str, most: int = 44) -> str:
-    """A layer's name cut for reading: TensorFlow joins the names of fused ops by semicolons, the first says enough."""
-    first = name.partition(";")[0] or name
-    return first if len(first) <= most else f"…{first[1 - most :]}"
 
 
 def _plain(text: str) -> str:

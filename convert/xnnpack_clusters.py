@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pocketgraph.convert.explanation import short_name
 from pocketgraph.convert.xnnpack_nodes import Delegated, Node, delegate
 from pocketgraph.convert.xnnpack_rules import Fit, Verdict, judge
 from pocketgraph.models.graph import Graph, Tensor
@@ -107,14 +108,15 @@ class _Analysis:
                 self.ended |= Fit.END in self.fits[node]
             else:
                 rule = verdict.rule or "it ends a cluster"
-                what = f"{node.op.kind} {node.op.name!r} reads {maker.op.kind} {maker.op.name!r}: {rule}"
+                reader, producer = (f"{n.op.kind} {short_name(n.op.name)!r}" for n in (node, maker))
+                what = f"{reader} reads {producer}: {rule}"
                 self._spoil(node, what, verdict.fix)
 
     def _spoil(self, node: Node, rule: str, fix: str) -> None:
         self.reasons.setdefault(node, []).append((rule, fix))
 
     def _border(self, node: Node, tensor: Tensor) -> tuple[str, str]:
-        what = f"{node.op.kind} {node.op.name!r} reads {tensor.name!r}, which"
+        what = f"{node.op.kind} {short_name(node.op.name)!r} reads {short_name(tensor.name)!r}, which"
         if tensor in self.maker:
             return f"{what} is also wanted outside the cluster", "take outputs from behind the end of the cluster only"
         return (
@@ -134,7 +136,7 @@ class _Analysis:
                 other = outsiders.get(tensor)
                 if other is not None:
                     verdict = self.result.verdicts[other]
-                    what = f"{tensor.name!r} is also read by {other.op.kind} {other.op.name!r}"
+                    what = f"{short_name(tensor.name)!r} is also read by {other.op.kind} {short_name(other.op.name)!r}"
                     self._spoil(node, f"{what}: {verdict.rule}" if verdict.rule else what, verdict.fix)
 
     def _add(self, members: list[Node], *, hinted: bool) -> None:
@@ -198,7 +200,9 @@ def danger(node: Node, clusters: Clusters) -> str:
         behind = [n for n in clusters.of[node].nodes if node.op.outputs[0] in n.inputs]
         wrong = next((n for n in behind if n.op.kind not in ("CONV_2D", "FULLY_CONNECTED")), None)
         if wrong is not None:
-            return f"hands {wrong.op.kind} {wrong.op.name!r} a wrong shape; put a 1x1 convolution between them"
+            return (
+                f"hands {wrong.op.kind} {short_name(wrong.op.name)!r} a wrong shape; put a 1x1 convolution between them"
+            )
     if not reads or writes or node.op.kind in ("MEAN", "SUM", "DEPTH_TO_SPACE", "FULLY_CONNECTED"):
         return ""
     shape = node.op.outputs[0].shape
