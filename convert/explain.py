@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from pocketgraph.convert import xnnpack_explain
@@ -27,8 +26,8 @@ def explain_model(model: Model, engine: str = "xnnpack") -> Explanation:
 
 
 def render(explanation: Explanation) -> RenderableType:
-    """The explanation as terminal tables: nodes, clusters, then hints and dangers."""
-    parts: list[RenderableType] = [_node_table(explanation)]
+    """The explanation for a terminal: nodes, clusters, then hints and dangers."""
+    parts: list[RenderableType] = [*_node_lines(explanation)]
     for cluster in explanation.clusters:
         share = cluster.zeros / cluster.weights if cluster.weights else 0.0
         verdict = "runs sparse" if cluster.active else "runs densely"
@@ -46,18 +45,15 @@ def render(explanation: Explanation) -> RenderableType:
     return Group(*parts)
 
 
-def _node_table(explanation: Explanation) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title=f"engine {explanation.engine}")
-    table.add_column("#", justify="right", no_wrap=True)
-    for name in ("op", "output", "role", "runs"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("zeros", justify="right", no_wrap=True)
-    table.add_column("why, and what to change", overflow="fold", min_width=20)
+def _node_lines(explanation: Explanation) -> Iterator[RenderableType]:
+    """A line for each node, and what stops it under it."""
+    yield Text(f"{'#':>4}  {'op':<18}{'output':<21}{'runs in ' + explanation.engine:<26}{'zeros':>6}", style="bold")
     for node in explanation.nodes:
-        why = _why(node, explanation)
         zeros = f"{node.sparsity:.1%}" if node.weights else ""
-        table.add_row(str(node.index), node.kind, short_name(node.name, 20), _place(node), _runs(node), zeros, why)
-    return table
+        line = Text(f"{node.index:>4}  {node.kind:<18}{short_name(node.name, 20):<21}")
+        yield line + _runs(node) + Text(f"{zeros:>6}")
+        if why := _why(node, explanation):
+            yield Padding(Text(why, style="dim"), (0, 0, 0, 6))
 
 
 def _why(node: NodeReport, explanation: Explanation) -> str:
@@ -67,14 +63,12 @@ def _why(node: NodeReport, explanation: Explanation) -> str:
     return f"{node.rule}; {node.fix}" if node.rule and node.fix else node.rule
 
 
-def _place(node: NodeReport) -> str:
-    return node.role if node.cluster is None else f"{node.role} {node.cluster}"
-
-
 def _runs(node: NodeReport) -> Text:
     if node.danger:
-        return Text("wrongly", style="bold red")
-    if node.sparse:
-        block = f", block {node.block}" if node.block and node.block > 1 else ""
-        return Text(f"sparse{block}", style="green")
-    return Text("channels first", style="green") if node.in_cluster else Text("dense")
+        what, style = "wrongly", "bold red"
+    elif node.sparse:
+        what, style = f"sparse, block {node.block}" if node.block and node.block > 1 else "sparse", "green"
+    else:
+        what, style = ("channels first", "green") if node.in_cluster else ("dense", "")
+    place = f", {node.role} {node.cluster}" if node.role in ("start", "end") else ""
+    return Text(f"{what + place:<26}", style=style)

@@ -1,4 +1,4 @@
-"""Sparse training compared: RigL, a magnitude schedule and a fixed random mask against dense, on real handwritten digits.
+"""Sparse training compared on handwritten digits: RigL, a magnitude schedule, a fixed random mask, and dense.
 
     python -m pocketgraph.demos.rigl_table -o out/rigl
 
