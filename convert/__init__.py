@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pocketgraph.convert.conversion import convert_model
     from pocketgraph.convert.explain import explain_model
+    from pocketgraph.convert.prune.calibration import Calibration
     from pocketgraph.convert.prune.config import PruneConfig
     from pocketgraph.convert.prune.prune import prune_model
 
 _HOME = {
+    "Calibration": "pocketgraph.convert.prune.calibration",
     "PruneConfig": "pocketgraph.convert.prune.config",
     "convert_model": "pocketgraph.convert.conversion",
     "explain_model": "pocketgraph.convert.explain",
     "prune_model": "pocketgraph.convert.prune.prune",
 }
-__all__ = ["PruneConfig", "convert_model", "explain_model", "prune_model"]
+__all__ = ["Calibration", "PruneConfig", "convert_model", "explain_model", "prune_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Role = Literal["start", "inside", "end", "outside"]
-_STEPS = frozenset({"BiasAdd", "Conv", "Conv2D", "FusedBatchNormV", "MatMul", "Pad", "Relu", "Relu6", "add", "depthwise"})
+_STEPS = frozenset(
+    {"BiasAdd", "Conv", "Conv2D", "FusedBatchNormV", "MatMul", "Pad", "Relu", "Relu6", "add", "depthwise"}
+)
 
 
 def short_name(name: str, most: int = 32) -> str:
@@ -15,7 +17,8 @@ def short_name(name: str, most: int = 32) -> str:
     TensorFlow joins the names of fused ops by semicolons, each a path that ends in the step that made it: of the first
     path the last part that names a layer is kept.
     """
-    parts = [part for part in name.partition(";")[0].split("/") if part not in _STEPS and part.rstrip("0123456789_") not in _STEPS]
+    path = name.partition(";")[0].split("/")
+    parts = [part for part in path if part not in _STEPS and part.rstrip("0123456789_") not in _STEPS]
     last = parts[-1] if parts and parts[-1] else name
     return last if len(last) <= most else f"…{last[1 - most :]}"
 
