@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from pocketgraph.convert.prune.masks import Mask, Matrix, block_sizes, block_starts
 
@@ -67,7 +68,7 @@ def removal_keys(
         np.put_along_axis(keys[first:last], order, loss, axis=1)
         return last - first
 
-    with ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         finished = 0
         for count in pool.map(work, range(0, len(starts), per_batch)):
             finished += count
@@ -152,7 +153,7 @@ def reconstruct(
         if kept.size:
             result[row, kept] = np.linalg.solve(full[np.ix_(kept, kept)], right[row, kept])
 
-    with ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, range(len(weights)), chunksize=8):
             pass
     return result
