@@ -13,9 +13,9 @@ def augment(
     high: float,
     random: Any,
     *,
-    crop: float = 0.5,
-    colour: float = 0.3,
-    mix: float = 0.5,
+    crop: float = 0.6,
+    colour: float = 0.1,
+    mix: float = 0.0,
 ) -> Any:
     """`pictures` `[N, h, w, c]` float32 with values `low`..`high`, each varied by itself, same shape and range.
 

@@ -28,7 +28,8 @@ _SPARSE_FROM = 0.05
 _MOVES = 15
 _MOVE_UNTIL = 0.75
 _ALPHA = 0.3
-_FEATURES = 0.3
+_FEATURES = 10.0
+"""Weight of the features beside the outputs: with few pictures the outputs alone are learnt by heart."""
 
 
 def _silent(_done: int, _total: int, _loss: float) -> None:
@@ -42,7 +43,7 @@ def recover(
     steps: int,
     *,
     masks: Literal["fixed", "rigl"] = "fixed",
-    learning_rate: float = 1e-3,
+    learning_rate: float = 2e-3,
     batch: int = 16,
     augment: bool = True,
     block: int = 1,
