@@ -81,13 +81,13 @@ class Walk:
     def _prune(self, position: int, mask: Mask) -> float:
         op = self._pruned.graph.ops[position]
         weights = op.input(1).dense().reshape(mask.shape).astype(np.float64)
-        moments = self._moments(position, mask.shape)
+        moments, variance = self._moments(position, mask.shape)
         hessian = moments.hessian
         fitted = reconstruct(weights, mask, hessian, moments.cross) if self._fit else weights * mask
         found = np.einsum("ij,jk,ik->i", fitted, hessian, fitted, optimize=True)
         bias = moments.mean_y - fitted @ moments.mean_x if self._fit or self._reestimate else bias_of(op)
         if self._reestimate:
-            scale = restoring_scale(moments.variance_y, found, moments.count)
+            scale = restoring_scale(variance, found, moments.count)
             fitted *= scale[:, None]
             bias = moments.mean_y - fitted @ moments.mean_x
         set_weights(op, fitted)
@@ -97,19 +97,24 @@ class Walk:
         error = moments.variance_y + both - 2 * (fitted * moments.cross).sum(axis=1) + offset**2
         return float(max(error.sum(), 0.0) / max(moments.variance_y.sum(), 1e-30))
 
-    def _moments(self, position: int, shape: tuple[int, int]) -> Moments:
+    def _moments(self, position: int, shape: tuple[int, int]) -> tuple[Moments, Matrix]:
+        """What the layer reads and is to compute, and the variance of what the dense layer computes by itself."""
         dense, pruned = self._dense.graph.ops[position], self._pruned.graph.ops[position]
         before = probe(dense)
         target, x = before.outputs[0], pruned.input(0)
         shortcut = self._shortcut(position)
         moments = Moments(shape[1], shape[0])
+        own = np.zeros((2, shape[0]))
         count = samples_needed(dense, shape[1])
         wanted = self._dense.chunks([target, *shortcut[:1]], [before], count)
         seen = self._pruned.chunks([x, *shortcut[1:]], samples=count)
         for (_, a), (_, b) in zip(wanted, seen, strict=True):
             y = a[target] + (a[shortcut[0]] - b[shortcut[1]]) if shortcut else a[target]
             moments.add(samples_of(pruned, b[x]), y.reshape(-1, shape[0]))
-        return moments
+            alone = a[target].reshape(-1, shape[0]).astype(np.float64)
+            own += [alone.sum(axis=0), np.square(alone).sum(axis=0)]
+        mean, square = own / moments.count
+        return moments, np.maximum(square - mean**2, 0)
 
     def _shortcut(self, position: int) -> list[Tensor]:
         """What the op's output is added to and nothing else reads, in the dense and the pruned graph, or nothing."""
