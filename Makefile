@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := models runtime convert graphs demos tests __init__.py __main__.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types browser clean
+.PHONY: demo test lint fuzz types browser clean
 
 demo: .venv/.demo
 	$(BIN)/pocketgraph demo selfie-blur -o out/demo
@@ -16,6 +16,13 @@ lint: .venv/.dev types
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
+
+# Coverage-guided fuzzing of the readers; RUNS inputs each.
+RUNS ?= 20000
+fuzz: .venv/.dev
+	mkdir -p build/fuzz
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_tflite.py -runs=$(RUNS) -verbosity=0
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_onnx.py -runs=$(RUNS) -verbosity=0
 
 # The folders of the checkout, laid out as the installed package is, for the type checker.
 types:

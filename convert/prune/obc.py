@@ -10,18 +10,25 @@ alive, when they are full: the d^2 work per weight of the textbook form runs as 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from pocketgraph.convert.prune.masks import Mask, Matrix, block_sizes, block_starts
 
 STRIDE = 48
 """Pivots kept as factors before they are applied to the inverse Hessian."""
 _BATCH_BYTES = 96 << 20
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """The BLAS libraries that are loaded; looking for them takes a while."""
+    return ThreadpoolController()
 
 
 def damped(hessian: Matrix, damping: float) -> npt.NDArray[np.float64]:
@@ -68,7 +75,7 @@ def removal_keys(
         np.put_along_axis(keys[first:last], order, loss, axis=1)
         return last - first
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         finished = 0
         for count in pool.map(work, range(0, len(starts), per_batch)):
             finished += count
@@ -153,7 +160,7 @@ def reconstruct(
         if kept.size:
             result[row, kept] = np.linalg.solve(full[np.ix_(kept, kept)], right[row, kept])
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, range(len(weights)), chunksize=8):
             pass
     return result
