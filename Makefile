@@ -17,12 +17,13 @@ lint: .venv/.dev types
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
-# Coverage-guided fuzzing of the readers; RUNS inputs each.
+# Coverage-guided fuzzing of the readers; RUNS inputs each, another SEED tries others.
 RUNS ?= 20000
+SEED ?= 1
 fuzz: .venv/.dev
 	mkdir -p build/fuzz
-	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_tflite.py -runs=$(RUNS) -verbosity=0
-	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_onnx.py -runs=$(RUNS) -verbosity=0
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_tflite.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_onnx.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
 
 # The folders of the checkout, laid out as the installed package is, for the type checker.
 types:
