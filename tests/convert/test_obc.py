@@ -59,7 +59,7 @@ def test_the_losses_of_a_row_add_up_to_the_error_of_its_best_fit() -> None:
     order, loss = eliminate(weights[:, None].astype(np.float32), np.linalg.inv(full).astype(np.float32), 25)
     mask = np.ones((1, 40), bool)
     mask[0, order[0]] = False
-    fitted = reconstruct(weights, mask, hessian)
+    fitted = reconstruct(weights, mask, hessian, damping=0.01)
     assert loss_of(weights, fitted, full) == pytest.approx(loss.sum(), rel=1e-3)
 
 
@@ -95,10 +95,12 @@ def test_greedy_removal_is_close_to_the_best_of_all_masks() -> None:
         for kept in itertools.combinations(range(10), 5):
             mask = np.zeros((1, 10), bool)
             mask[0, kept] = True
-            losses.append(loss_of(weights, reconstruct(weights, mask, hessian), damped(hessian, 0.01)))
+            losses.append(loss_of(weights, reconstruct(weights, mask, hessian, damping=0.01), damped(hessian, 0.01)))
         keys = removal_keys(weights, hessian)
         mask = mask_from_keys(keys, 1, 1, 5)
-        ratios.append(loss_of(weights, reconstruct(weights, mask, hessian), damped(hessian, 0.01)) / min(losses))
+        ratios.append(
+            loss_of(weights, reconstruct(weights, mask, hessian, damping=0.01), damped(hessian, 0.01)) / min(losses)
+        )
     assert np.mean(ratios) < 1.3
 
 
