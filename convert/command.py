@@ -81,7 +81,7 @@ def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
          help="Sparsity of the layers that match; the last match wins. Repeatable.")  # fmt: skip
 @_option(_PRUNING, "--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True,
          help="OBC corrects what remains for what goes; magnitude drops the smallest.")  # fmt: skip
-@_option(_PRUNING, "--distribution", type=click.Choice(["uniform", "erk", "global"]), default="uniform",
+@_option(_PRUNING, "--distribution", type=click.Choice(["uniform", "erk", "global", "measured"]), default="uniform",
          show_default=True, help="How layers share the sparsity.")  # fmt: skip
 @_option(_PRUNING, "--pattern", type=click.Choice(["1x1", "2x1", "4x1", "8x1"]), default="1x1", show_default=True,
          help="Blocks of output channels that go together.")  # fmt: skip

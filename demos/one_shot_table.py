@@ -9,7 +9,7 @@ wnid of each class in order. Finished cells are kept in the output folder, so an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from pocketgraph.convert.prune.layers import PrunableLayer, prunable_layers
 from pocketgraph.convert.prune.masks import Mask, Matrix
 from pocketgraph.convert.prune.reestimate import set_weights
 from pocketgraph.convert.prune.selection import choose_masks, layer_keys
+from pocketgraph.convert.prune.sensitivity import LEVELS, sensitivities
 from pocketgraph.convert.prune.walk import Walk, dense_hessians
 from pocketgraph.models import Model, Preprocess, read_model, zoo
 from pocketgraph.models.errors import UsageError
@@ -64,6 +65,7 @@ class Bench:
         Decompress()(self._model)
         self._pictures = pictures
         self._keys: dict[str, list[Matrix]] = {}
+        self._errors: dict[str, list[Matrix]] = {}
         self.dense = self._answers(self._model)
 
     def measure(self, model: Model) -> dict[str, float]:
@@ -83,7 +85,7 @@ class Bench:
         config = PruneConfig(sparsity, method=name, reestimate=again, distribution=distribution)
         dense, pruned = self._model.copy(), self._model.copy()
         layers = prunable_layers(pruned.main, {})
-        masks = choose_masks(layers, self._costs(layers, config), config)
+        masks = choose_masks(layers, self._costs(layers, config), config, self._measured(layers, config))
         if name == "magnitude" and not again:
             for layer, mask in zip(layers, masks, strict=True):
                 set_weights(layer.op, layer.matrix() * mask)
@@ -104,6 +106,17 @@ class Bench:
             self._keys[config.method] = [layer_keys(layer, config, hessian) for layer, hessian in pairs]
         return self._keys[config.method]
 
+    def _measured(self, layers: list[PrunableLayer], config: PruneConfig) -> tuple[Sequence[float], dict[Any, Matrix]]:
+        if config.distribution != "measured":
+            return LEVELS, {}
+        name = f"{config.method} {config.reestimate}"
+        if name not in self._errors:
+            graph = self._model.main
+            own = prunable_layers(graph, {})
+            inputs = {graph.inputs[0]: self._pictures.calibration}
+            self._errors[name] = list(sensitivities(graph, inputs, own, config, lambda _: None).values())
+        return LEVELS, dict(zip(layers, self._errors[name], strict=True))
+
     def _answers(self, model: Model) -> Array:
         with load_model(model, threads=2) as run:
             return np.concatenate([np.reshape(run(x[None]), (1, -1)) for x in self._pictures.test])
@@ -114,7 +127,9 @@ class Bench:
 @click.argument("synsets", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("-m", "--model", "models", multiple=True, required=True, help="Zoo name or model file. Repeatable.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out/one_shot"), show_default=True)
-@click.option("--distribution", type=click.Choice(["uniform", "erk", "global"]), default="uniform", show_default=True)
+@click.option(
+    "--distribution", type=click.Choice(["uniform", "erk", "global", "measured"]), default="uniform", show_default=True
+)
 @click.option("--sparsity", "sparsities", type=float, multiple=True, default=SPARSITIES, show_default=True)
 @click.option("--recover", "steps", type=int, default=0, help="Add recovery of OBC + re-estimation, STEPS long.")
 def main(

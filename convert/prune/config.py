@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from pocketgraph.models.errors import UsageError
 
-Distribution = Literal["uniform", "erk", "global"]
+Distribution = Literal["uniform", "erk", "global", "measured"]
 Method = Literal["magnitude", "obc"]
 Pattern = Literal["1x1", "2x1", "4x1", "8x1"]
 
@@ -28,7 +28,9 @@ class PruneConfig:
         a layer dense.
     distribution
         `"uniform"`: every layer the same. `"erk"`: Erdos-Renyi kernel (RigL, arXiv 1911.11134, section 3). `"global"`:
-        the weights that matter least anywhere in the model go first.
+        the weights that matter least anywhere in the model go first. `"measured"`: each layer is pruned alone first,
+        fitted on one half of the calibration inputs, and what that does to the outputs on the other half says how much
+        it can lose; needs calibration inputs.
     pattern
         `"1x1"`, or `"2x1"`, `"4x1"`, `"8x1"`: blocks of that many output channels share one mask.
     method
@@ -62,7 +64,7 @@ class PruneConfig:
 
     @property
     def needs_calibration(self) -> bool:
-        return self.method == "obc" or self.reestimate
+        return self.method == "obc" or self.reestimate or self.distribution == "measured"
 
 
 def _check_fraction(what: str, value: float) -> None:

@@ -1,4 +1,4 @@
-"""How a model's sparsity is shared out among its layers: uniform, Erdos-Renyi kernel, or global.
+"""How a model's sparsity is shared out among its layers: uniform, Erdos-Renyi kernel, global, or as measured.
 
 Each function returns one sparsity (fraction removed) per layer; together they remove what was asked for.
 """
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pocketgraph.convert.prune.masks import Matrix
+
+_STEP, _MOST = 0.005, 0.99
 
 
 def uniform(shapes: Sequence[tuple[int, ...]], sparsity: float) -> list[float]:
@@ -38,6 +40,47 @@ def erk(shapes: Sequence[tuple[int, ...]], sparsity: float) -> list[float]:
             break
         dense |= over
     return [float(1 - d) for d in np.minimum(density, 1.0)]
+
+
+def cheapest(levels: Sequence[float], errors: Sequence[Matrix], sizes: Sequence[int], sparsity: float) -> list[float]:
+    """The sparsities whose errors add up to least, where `errors[i]` says what layer i costs alone at `levels`.
+
+    In between an error is taken to be a power of the odds of a weight to go, s / (1 - s), which is close to what
+    layers show. The minimum for the given sparsity is found by its Lagrange multiplier, the same price of a weight in
+    every layer (as in SPDY, Frantar & Alistarh, arXiv 2201.13096, whose budget is time).
+    """
+    grid = np.linspace(0, _MOST, round(_MOST / _STEP) + 1)
+    weights = np.asarray(sizes, np.float64)
+    share = weights / max(weights.sum(), 1)
+    if sparsity >= _MOST or not sizes:
+        return uniform([(n,) for n in sizes], sparsity)
+    costs = [_curve(np.asarray(levels), np.asarray(error), grid) for error in errors]
+
+    def at(price: float) -> Matrix:
+        result: Matrix = grid[
+            [int(np.argmin(cost - price * grid * part)) for cost, part in zip(costs, share, strict=True)]
+        ]
+        return result
+
+    low, high = -60.0, 120.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(math.exp(middle)) @ share < sparsity else (low, middle)
+    below, above = at(math.exp(low)), at(math.exp(high))
+    gap = (above - below) @ share
+    # at one price several layers may jump at once: between the two the budget is met exactly
+    part = min(max((sparsity - below @ share) / gap, 0.0), 1.0) if gap > 0 else 0.0
+    return [float(s) for s in below + part * (above - below)]
+
+
+def _curve(levels: Matrix, errors: Matrix, grid: Matrix) -> Matrix:
+    """The errors at the sparsities of `grid`, which starts at 0: straight lines of log error over log odds."""
+    known = np.log(np.maximum(np.maximum.accumulate(errors), 1e-12))
+    x, at = np.log(levels / (1 - levels)), np.log(grid[1:] / (1 - grid[1:]))
+    first = max((known[1] - known[0]) / (x[1] - x[0]), 1.0)
+    last = max((known[-1] - known[-2]) / (x[-1] - x[-2]), 1.0)
+    log = np.interp(at, x, known) + first * np.minimum(at - x[0], 0) + last * np.maximum(at - x[-1], 0)
+    return np.concatenate([[0.0], np.exp(log)])
 
 
 def global_counts(keys: Sequence[Matrix], weights: Sequence[Matrix], zeros: int) -> list[int]:

@@ -16,6 +16,7 @@ from pocketgraph.convert.prune.masks import Matrix
 from pocketgraph.convert.prune.reestimate import set_weights
 from pocketgraph.convert.prune.reorder import reorder
 from pocketgraph.convert.prune.selection import choose_masks, layer_keys
+from pocketgraph.convert.prune.sensitivity import LEVELS, sensitivities
 from pocketgraph.convert.prune.walk import Walk, dense_hessians
 from pocketgraph.models.errors import UnsupportedError, UsageError
 from pocketgraph.models.graph import Array, DType, Graph, Model, Tensor
@@ -94,22 +95,30 @@ def _with_inputs(
     """Choose masks and walk the model with them; each layer's error."""
     dense = pruned.copy().main
     inputs = _inputs(dense, calibration)
-    total = 2 * len(layers)
+    free = [layer for layer in layers if layer.sparsity is None] if config.distribution == "measured" else []
+    total = 2 * len(layers) + len(free)
+    done = 0
+
+    def begin(layer: PrunableLayer) -> None:
+        nonlocal done
+        tell(done, total, layer.name)
+        done += 1
+
     hessians: Iterator[Matrix | None] = iter([None] * len(layers))
     if config.method == "obc":
         hessians = dense_hessians(dense, inputs, [layer.position for layer in layers])
     keys = []
-    for number, (layer, hessian) in enumerate(zip(layers, hessians, strict=True)):
-        tell(number, total, layer.name)
+    for layer, hessian in zip(layers, hessians, strict=True):
+        begin(layer)
         keys.append(layer_keys(layer, config, hessian))
-    masks = choose_masks(layers, keys, config)
-    order = {layer.position: number for number, layer in enumerate(layers)}
-
-    def begin(position: int) -> None:
-        tell(len(layers) + order[position], total, layers[order[position]].name)
-
+    errors = sensitivities(pruned.main, _inputs(pruned.main, calibration), free, config, begin) if free else {}
+    masks = choose_masks(layers, keys, config, (LEVELS, errors))
+    by_position = {layer.position: layer for layer in layers}
     walk = Walk(dense, pruned.main, inputs, fit=config.method == "obc", reestimate=config.reestimate)
-    return walk.run({layer.position: mask for layer, mask in zip(layers, masks, strict=True)}, begin)
+    return walk.run(
+        {layer.position: mask for layer, mask in zip(layers, masks, strict=True)},
+        lambda position: begin(by_position[position]),
+    )
 
 
 def _reorder(graph: Graph, layers: list[PrunableLayer], config: PruneConfig) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -37,12 +37,20 @@ def layer_keys(
     return result
 
 
-def choose_masks(layers: Sequence[PrunableLayer], keys: Sequence[Matrix], config: PruneConfig) -> list[Mask]:
-    """One mask `[rows, columns]` per layer. Layers with an override get theirs, the rest share `config.sparsity`."""
+def choose_masks(
+    layers: Sequence[PrunableLayer],
+    keys: Sequence[Matrix],
+    config: PruneConfig,
+    errors: tuple[Sequence[float], Mapping[PrunableLayer, Matrix]] | None = None,
+) -> list[Mask]:
+    """One mask `[rows, columns]` per layer. Layers with an override get theirs, the rest share `config.sparsity`.
+
+    `errors` is for the distribution `"measured"`: sparsities, and what each layer costs at them.
+    """
     masks: dict[PrunableLayer, Mask] = {}
     free = [i for i, layer in enumerate(layers) if layer.sparsity is None]
     counts = [round(layer.weight.size * (layer.sparsity or 0.0)) for layer in layers]
-    for i, count in zip(free, _shared(layers, keys, free, config), strict=True):
+    for i, count in zip(free, _shared(layers, keys, free, config, errors), strict=True):
         counts[i] = count
     for layer, key, count in zip(layers, keys, counts, strict=True):
         masks[layer] = mask_from_keys(key, layer.weight.shape[0], config.block, count)
@@ -50,7 +58,11 @@ def choose_masks(layers: Sequence[PrunableLayer], keys: Sequence[Matrix], config
 
 
 def _shared(
-    layers: Sequence[PrunableLayer], keys: Sequence[Matrix], free: Sequence[int], config: PruneConfig
+    layers: Sequence[PrunableLayer],
+    keys: Sequence[Matrix],
+    free: Sequence[int],
+    config: PruneConfig,
+    errors: tuple[Sequence[float], Mapping[PrunableLayer, Matrix]] | None,
 ) -> list[int]:
     sizes = [layers[i].weight.size for i in free]
     if not free:
@@ -60,6 +72,11 @@ def _shared(
             np.broadcast_to(block_sizes(layers[i].weight.shape[0], config.block)[:, None], keys[i].shape) for i in free
         ]
         return distribution.global_counts([keys[i] for i in free], weights, round(config.sparsity * sum(sizes)))
+    if config.distribution == "measured":
+        assert errors is not None
+        levels, costs = errors
+        fractions = distribution.cheapest(levels, [costs[layers[i]] for i in free], sizes, config.sparsity)
+        return [round(size * fraction) for size, fraction in zip(sizes, fractions, strict=True)]
     share = distribution.erk if config.distribution == "erk" else distribution.uniform
     fractions = share([layers[i].weight.shape for i in free], config.sparsity)
     return [round(size * fraction) for size, fraction in zip(sizes, fractions, strict=True)]

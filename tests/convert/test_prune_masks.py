@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pocketgraph.convert.prune.config import PruneConfig
-from pocketgraph.convert.prune.distribution import erk, global_counts, uniform
+from pocketgraph.convert.prune.distribution import cheapest, erk, global_counts, uniform
 from pocketgraph.convert.prune.magnitude import magnitude_keys
 from pocketgraph.convert.prune.masks import block_fill, block_sizes, block_sum, expand, mask_from_keys
 from pocketgraph.models.errors import UsageError
@@ -102,3 +104,35 @@ def test_global_removal_takes_the_cheapest_anywhere() -> None:
     assert global_counts(keys, [ones[0] * 4, ones[1]], 5) == [4, 1]
     assert global_counts(keys, ones, 0) == [0, 0]
     assert global_counts(keys, ones, 6) == [2, 4]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.0, 0.98))
+def test_the_cheapest_shares_meet_the_budget_and_none_of_equal_budget_is_cheaper(seed: int, sparsity: float) -> None:
+    """Errors that are powers of the odds, as assumed between levels; random transfers between two layers cost more."""
+    rng = np.random.default_rng(seed)
+    levels = np.array([0.35, 0.55, 0.75, 0.9])
+    scale, power, sizes = rng.uniform(1e-3, 1, 4), rng.uniform(1.1, 2, 4), rng.integers(100, 10_000, 4)
+
+    def error(shares):
+        return float((scale * (shares / (1 - shares)) ** power).sum())
+
+    errors = [s * (levels / (1 - levels)) ** p for s, p in zip(scale, power, strict=True)]
+    found = np.array(cheapest(levels, errors, [int(n) for n in sizes], sparsity))
+    assert (found @ sizes) / sizes.sum() == pytest.approx(sparsity, abs=1e-6)
+    assert ((found >= 0) & (found <= 0.99)).all()
+    for _ in range(20):
+        a, b = rng.choice(4, 2, replace=False)
+        moved = found.copy()
+        amount = min(0.02, 0.99 - moved[a], moved[b] * sizes[b] / sizes[a])
+        moved[a] += amount
+        moved[b] -= amount * sizes[a] / sizes[b]
+        assert error(np.maximum(moved, 0)) >= 0.995 * error(found) - 1e-3 * scale.max()
+
+
+def test_equal_layers_share_alike_and_a_layer_that_costs_nothing_goes_first() -> None:
+    curve = np.array([0.01, 0.04, 0.2, 0.8])
+    assert cheapest((0.35, 0.55, 0.75, 0.9), [curve, curve], [50, 50], 0.6) == pytest.approx([0.6, 0.6], abs=0.01)
+    shares = cheapest((0.35, 0.55, 0.75, 0.9), [curve, 1e-6 * curve], [50, 50], 0.4)
+    assert shares[1] > 0.75
+    assert sum(shares) == pytest.approx(0.8)

@@ -7,7 +7,9 @@ import pytest
 
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.prune.config import PruneConfig
+from pocketgraph.convert.prune.layers import prunable_layers
 from pocketgraph.convert.prune.prune import prune_model
+from pocketgraph.convert.prune.sensitivity import sensitivities
 from pocketgraph.convert.prune.walk import Walk
 from pocketgraph.models.errors import UnsupportedError, UsageError
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
@@ -84,7 +86,7 @@ METHODS = [(method, restored) for method in ("magnitude", "obc") for restored in
 
 
 @pytest.mark.parametrize(("method", "restored"), METHODS)
-@pytest.mark.parametrize("distribution", ["uniform", "erk", "global"])
+@pytest.mark.parametrize("distribution", ["uniform", "erk", "global", "measured"])
 def test_the_sparsity_is_what_was_asked_and_only_inner_1x1_layers_have_it(method, restored, distribution) -> None:
     config = PruneConfig(0.6, method=method, reestimate=restored, distribution=distribution)
     result = prune_model(small_net(), config, CALIBRATION)
@@ -275,3 +277,28 @@ def test_a_model_with_nothing_to_prune_is_refused() -> None:
     model.main.outputs = list(model.main.ops[0].outputs)
     with pytest.raises(UnsupportedError, match="no float 1x1 convolution"):
         prune(PruneConfig(0.5), model)
+
+
+def test_measuring_leaves_the_graph_as_it_was_and_errors_grow_with_the_zeros() -> None:
+    model = small_net()
+    before = weights(model)
+    layers = prunable_layers(model.main, {})
+    seen: list[str] = []
+    inputs = {model.main.inputs[0]: CALIBRATION.inputs["image"]}
+    found = sensitivities(model.main, inputs, layers, PruneConfig(0.6), lambda layer: seen.append(layer.name))
+    assert seen == ["expand", "project", "last"]
+    for errors in found.values():
+        assert 0 < errors[0] < errors[-1]
+    for name, array in weights(model).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_measured_takes_most_from_layers_that_the_outputs_hardly_depend_on() -> None:
+    """A residual branch turned down to a hundredth: its two layers lose more than uniformly, the layer behind less."""
+    model = small_net()
+    project = next(op for op in model.main.ops if op.name == "project")
+    project.input(1).data = project.input(1).dense() * np.float32(0.01)
+    layers = prune_model(model, PruneConfig(0.6, distribution="measured"), CALIBRATION).layers
+    expand, project, last = (layer.sparsity for layer in layers)
+    assert min(expand, project) > 0.75
+    assert last < 0.45
