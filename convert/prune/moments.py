@@ -35,6 +35,12 @@ class Moments:
             self._yy += np.square(y, dtype=np.float64).sum(axis=0)
             self._yx += y.T @ x
 
+    def merge(self, other: Moments) -> None:
+        """Count in what `other` has counted."""
+        self.count += other.count
+        for name in ("_x", "_y", "_xx", "_yx", "_yy"):
+            getattr(self, name).__iadd__(getattr(other, name))
+
     @property
     def mean_x(self) -> Matrix:
         return self._x / self.count

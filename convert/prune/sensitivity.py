@@ -12,6 +12,7 @@ import numpy as np
 
 from pocketgraph.convert.prune.activations import Activations
 from pocketgraph.convert.prune.config import PruneConfig
+from pocketgraph.convert.prune.damping import MODERATE
 from pocketgraph.convert.prune.layers import PrunableLayer
 from pocketgraph.convert.prune.masks import Matrix, mask_from_keys
 from pocketgraph.convert.prune.moments import Moments, samples_of
@@ -63,7 +64,7 @@ def _one(layer: PrunableLayer, config: PruneConfig, moments: Moments, error: Cal
     errors = []
     for level in LEVELS:
         mask = mask_from_keys(keys, len(weights), config.block, round(weights.size * level))
-        fitted = reconstruct(weights, mask, hessian) if config.method == "obc" else weights * mask
+        fitted = reconstruct(weights, mask, hessian, damping=MODERATE) if config.method == "obc" else weights * mask
         if config.reestimate:
             left = np.einsum("ij,jk,ik->i", fitted, hessian, fitted, optimize=True)
             fitted *= restoring_scale(variance, left, moments.count)[:, None]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from pocketgraph.convert.prune.activations import Activations, probe
+from pocketgraph.convert.prune.damping import choose_damping
 from pocketgraph.convert.prune.masks import Mask
 from pocketgraph.convert.prune.moments import Matrix, Moments, samples_of
 from pocketgraph.convert.prune.obc import reconstruct
@@ -81,9 +82,15 @@ class Walk:
     def _prune(self, position: int, mask: Mask) -> float:
         op = self._pruned.graph.ops[position]
         weights = op.input(1).dense().reshape(mask.shape).astype(np.float64)
-        moments, variance = self._moments(position, mask.shape)
+        halves, variance = self._moments(position, mask.shape)
+        moments = Moments(mask.shape[1], mask.shape[0])
+        for half in halves:
+            moments.merge(half)
         hessian = moments.hessian
-        fitted = reconstruct(weights, mask, hessian, moments.cross) if self._fit else weights * mask
+        if self._fit:
+            fitted = reconstruct(weights, mask, hessian, moments.cross, choose_damping(weights, mask, halves))
+        else:
+            fitted = weights * mask
         found = np.einsum("ij,jk,ik->i", fitted, hessian, fitted, optimize=True)
         bias = moments.mean_y - fitted @ moments.mean_x if self._fit or self._reestimate else bias_of(op)
         if self._reestimate:
@@ -97,24 +104,26 @@ class Walk:
         error = moments.variance_y + both - 2 * (fitted * moments.cross).sum(axis=1) + offset**2
         return float(max(error.sum(), 0.0) / max(moments.variance_y.sum(), 1e-30))
 
-    def _moments(self, position: int, shape: tuple[int, int]) -> tuple[Moments, Matrix]:
-        """What the layer reads and is to compute, and the variance of what the dense layer computes by itself."""
+    def _moments(self, position: int, shape: tuple[int, int]) -> tuple[list[Moments], Matrix]:
+        """What the layer reads and is to compute, on every other sample and on those in between; and the variance of
+        what the dense layer computes by itself."""
         dense, pruned = self._dense.graph.ops[position], self._pruned.graph.ops[position]
         before = probe(dense)
         target, x = before.outputs[0], pruned.input(0)
         shortcut = self._shortcut(position)
-        moments = Moments(shape[1], shape[0])
+        halves = [Moments(shape[1], shape[0]) for _ in range(2)]
         own = np.zeros((2, shape[0]))
         count = samples_needed(dense, shape[1])
         wanted = self._dense.chunks([target, *shortcut[:1]], [before], count)
         seen = self._pruned.chunks([x, *shortcut[1:]], samples=count)
         for (_, a), (_, b) in zip(wanted, seen, strict=True):
             y = a[target] + (a[shortcut[0]] - b[shortcut[1]]) if shortcut else a[target]
-            moments.add(samples_of(pruned, b[x]), y.reshape(-1, shape[0]))
+            for which, half in enumerate(halves):
+                half.add(samples_of(pruned, b[x][which::2]), y[which::2].reshape(-1, shape[0]))
             alone = a[target].reshape(-1, shape[0]).astype(np.float64)
             own += [alone.sum(axis=0), np.square(alone).sum(axis=0)]
-        mean, square = own / moments.count
-        return moments, np.maximum(square - mean**2, 0)
+        mean, square = own / sum(half.count for half in halves)
+        return halves, np.maximum(square - mean**2, 0)
 
     def _shortcut(self, position: int) -> list[Tensor]:
         """What the op's output is added to and nothing else reads, in the dense and the pruned graph, or nothing."""
