@@ -241,7 +241,9 @@ def test_an_interrupted_conversion_leaves_no_trace(number, code) -> None:
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     # the conversion itself, held up where it begins to prune
     script = (
-        "import time, sys\n"
+        "import signal, time, sys\n"
+        # whoever runs the tests in the background may have left interrupts switched off
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pocketgraph.__main__ import main\n"
         "from pocketgraph.convert import conversion\n"
         "def slowly(*_, **__):\n"
