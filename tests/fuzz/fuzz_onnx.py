@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import atheris
+import numpy as np
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, helper, numpy_helper
+from plain_package import require_instrumented, use_plain_package
 
+use_plain_package()
 with atheris.instrument_imports(include=["pocketgraph"]):
     from pocketgraph.models.errors import PocketgraphError, UnsupportedError
     from pocketgraph.models.graph import DType
@@ -23,9 +28,6 @@ with atheris.instrument_imports(include=["pocketgraph"]):
     from pocketgraph.models.onnx_write import write_onnx
     from pocketgraph.models.tflite_write import write_tflite
 
-import numpy as np
-from google.protobuf.message import DecodeError
-from onnx import ModelProto, helper, numpy_helper
 
 INT64 = 7
 CONSTANTS: dict[str, Any] = {
@@ -169,6 +171,7 @@ def one_input(data: bytes) -> None:
 
 def main() -> None:
     """Fuzz from the seeds."""
+    require_instrumented(read_onnx)
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(seeds()):
             (Path(folder) / f"seed{number}").write_bytes(seed)

@@ -12,17 +12,19 @@ import tempfile
 from pathlib import Path
 
 import atheris
+import numpy as np
+from plain_package import require_instrumented, use_plain_package
 
+use_plain_package()
 with atheris.instrument_imports(include=["pocketgraph"]):
+    from mutate_flatbuffer import mutate
+
     from pocketgraph.models.errors import PocketgraphError
     from pocketgraph.models.graph import DType, Graph, Model, Op, Quantization, Signature, Tensor
     from pocketgraph.models.sparsity import encode
     from pocketgraph.models.tflite_read import read_tflite
     from pocketgraph.models.tflite_schema import OPERATORS, SCHEMA
     from pocketgraph.models.tflite_write import write_tflite
-
-import numpy as np
-from mutate_flatbuffer import mutate
 
 
 def seeds() -> list[bytes]:
@@ -109,6 +111,7 @@ def change(data: bytes, limit: int, seed: int) -> bytes:
 
 def main() -> None:
     """Fuzz from the seeds."""
+    require_instrumented(read_tflite)
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(seeds()):
             (Path(folder) / f"seed{number}").write_bytes(seed)
