@@ -15,10 +15,16 @@ Matrix = npt.NDArray[np.float64]
 
 
 class Moments:
-    """Running sums of x `[samples, inputs]` and, where given, of the outputs y `[samples, channels]` wanted with it."""
+    """Running sums of x `[samples, inputs]` and, where given, of the outputs y `[samples, channels]` wanted with it.
+
+    They are kept around the mean of the first rows, so that what hardly varies around a large mean is not lost in
+    rounding.
+    """
 
     def __init__(self, inputs: int, channels: int = 0) -> None:
         self.count = 0
+        self._at_x: Array = np.zeros(inputs, np.float32)
+        self._at_y: Array = np.zeros(channels, np.float32)
         self._x = np.zeros(inputs)
         self._y = np.zeros(channels)
         self._xx = np.zeros((inputs, inputs))
@@ -27,44 +33,59 @@ class Moments:
 
     def add(self, x: Array, y: Array | None = None) -> None:
         """Count in rows of float32 samples."""
+        if len(x) == 0:
+            return
+        if self.count == 0:
+            self._at_x = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+            if y is not None:
+                self._at_y = y.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.count += len(x)
+        x = x - self._at_x
         self._x += x.sum(axis=0, dtype=np.float64)
         self._xx += x.T @ x
         if y is not None:
+            y = y - self._at_y
             self._y += y.sum(axis=0, dtype=np.float64)
             self._yy += np.square(y, dtype=np.float64).sum(axis=0)
             self._yx += y.T @ x
 
     def merge(self, other: Moments) -> None:
         """Count in what `other` has counted."""
+        if self.count == 0:
+            self._at_x, self._at_y = other._at_x, other._at_y
+        x, y = (np.subtract(o, s, dtype=np.float64) for o, s in ((other._at_x, self._at_x), (other._at_y, self._at_y)))
         self.count += other.count
-        for name in ("_x", "_y", "_xx", "_yx", "_yy"):
-            getattr(self, name).__iadd__(getattr(other, name))
+        self._xx += other._xx + np.outer(other._x, x) + np.outer(x, other._x) + other.count * np.outer(x, x)
+        self._yx += other._yx + np.outer(other._y, x) + np.outer(y, other._x) + other.count * np.outer(y, x)
+        self._yy += other._yy + 2 * other._y * y + other.count * y * y
+        self._x += other._x + other.count * x
+        self._y += other._y + other.count * y
 
     @property
     def mean_x(self) -> Matrix:
-        return self._x / self.count
+        return self._at_x + self._x / self.count
 
     @property
     def mean_y(self) -> Matrix:
-        return self._y / self.count
+        return self._at_y + self._y / self.count
 
     @property
     def hessian(self) -> Matrix:
         """Covariance of x, `[inputs, inputs]`: the Hessian of the squared error when the bias is refitted, halved."""
-        result: Matrix = self._xx / self.count - np.outer(self.mean_x, self.mean_x)
+        mean = self._x / self.count
+        result: Matrix = self._xx / self.count - np.outer(mean, mean)
         return result
 
     @property
     def cross(self) -> Matrix:
         """Covariance of y and x, `[channels, inputs]`."""
-        result: Matrix = self._yx / self.count - np.outer(self.mean_y, self.mean_x)
+        result: Matrix = self._yx / self.count - np.outer(self._y, self._x) / self.count**2
         return result
 
     @property
     def variance_y(self) -> Matrix:
         """Variance of each output channel."""
-        return np.maximum(self._yy / self.count - self.mean_y**2, 0)
+        return np.maximum(self._yy / self.count - np.square(self._y / self.count), 0)
 
 
 def samples_of(op: Op, x: Array) -> Array:

@@ -33,7 +33,7 @@ def _blas() -> ThreadpoolController:
 
 def damped(hessian: Matrix, damping: float) -> npt.NDArray[np.float64]:
     """H + damping * mean(diag H) * I, with a floor that keeps it invertible where the layer's inputs are all dead."""
-    mean = float(np.mean(np.diagonal(hessian)))
+    mean = max(float(np.mean(np.diagonal(hessian))), 0.0)
     result: npt.NDArray[np.float64] = hessian.astype(np.float64)
     result[np.diag_indices(len(result))] += max(damping * mean, 1e-12)
     return result

@@ -77,3 +77,16 @@ def test_merged_moments_are_those_of_all_samples() -> None:
     for name in ("mean_x", "mean_y", "hessian", "cross", "variance_y"):
         np.testing.assert_allclose(getattr(first, name), getattr(whole, name), rtol=1e-5, atol=1e-6)
     assert first.count == whole.count
+
+
+def test_the_covariance_of_what_hardly_varies_survives_a_large_mean() -> None:
+    """Within 1 % at a deviation of a ten-thousandth of the mean; constant inputs give no variance at all."""
+    rng = np.random.default_rng(4)
+    x = (1000 + 0.1 * rng.normal(size=(4000, 3))).astype(np.float32)
+    moments = Moments(3)
+    for part in np.array_split(x, 7):
+        moments.add(part)
+    np.testing.assert_allclose(np.diagonal(moments.hessian), x.astype(np.float64).var(axis=0), rtol=1e-2)
+    still = Moments(3)
+    still.add(np.full((500, 3), 123.456, np.float32))
+    assert np.abs(still.hessian).max() < 1e-9

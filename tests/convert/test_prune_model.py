@@ -302,3 +302,12 @@ def test_measured_takes_most_from_layers_that_the_outputs_hardly_depend_on() -> 
     expand, project, last = (layer.sparsity for layer in layers)
     assert min(expand, project) > 0.75
     assert last < 0.45
+
+
+@pytest.mark.parametrize("inputs", [pictures(1, 1), pictures(2, 1), np.zeros((3, 10, 10, 3), np.float32)])
+@pytest.mark.parametrize("distribution", ["uniform", "global", "measured"])
+def test_one_input_or_black_ones_prune_too(inputs, distribution) -> None:
+    calibration = Calibration({"image": inputs}, [str(i) for i in range(len(inputs))])
+    result = prune_model(small_net(), PruneConfig(0.6, distribution=distribution), calibration)
+    assert result.sparsity == pytest.approx(0.6, abs=0.002)
+    assert all(np.isfinite(array).all() for array in weights(result.model).values())
