@@ -10,6 +10,7 @@ from typing import Any
 
 from pocketgraph.convert.explanation import Explanation
 from pocketgraph.convert.verify import Verification
+from pocketgraph.convert.xnnpack_rules import THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,9 @@ def explanation_summary(explanation: Explanation) -> str:
     weighted = [node for node in explanation.nodes if node.weights]
     sparse = [node for node in weighted if node.sparse]
     if not sparse:
+        zeros, weights = sum(node.zeros for node in weighted), sum(node.weights for node in weighted)
+        if 0 < zeros <= THRESHOLD * weights:
+            return f"nothing runs sparse: {zeros / weights:.1%} of the weights are zero, it takes over {THRESHOLD:.1%}"
         rules = [rule for cluster in explanation.clusters for rule, _ in cluster.rules] + [n.rule for n in weighted]
         why = next((rule for rule in rules if rule), "")
         return "nothing runs sparse" + (f": {why}" if why else "")

@@ -118,10 +118,18 @@ def _hints(graph: Graph, delegated: Delegated, clusters: Clusters) -> list[str]:
     ]
     if any(-1 in (tensor.shape_signature or ()) for tensor in graph.inputs):
         hints.append("an input has an open dimension (-1): browsers refuse it")
+    counted = [count_zeros(node, delegated) for node in delegated.nodes if is_counted(node)]
     if not delegated.hinted:
-        stored = any(count_zeros(n, delegated)[0] for n in delegated.nodes if is_counted(n))
+        stored = any(zeros for zeros, _ in counted)
         what = "there are zeros, but they are stored densely" if stored else "no weight is stored sparse"
         hints.append(f"{what}: without a DENSIFY op in front of a weight the engine does not look for sparsity")
+    zeros, weights = (sum(column) for column in zip(*counted, strict=True)) if counted else (0, 0)
+    if weights and zeros <= THRESHOLD * weights:
+        hints.append(
+            f"{zeros / weights:.1%} of the weights of 1x1 convolutions and fully connected layers are zero: a cluster"
+            f" runs densely where not over {THRESHOLD:.1%} of its own are; convert rewrites a model"
+            " only where something then runs sparse"
+        )
     if not any(Fit.START in verdict.fit for verdict in clusters.verdicts.values()):
         hints.append("no op can start a cluster: it takes a 3x3 convolution of stride 2, padding 1, on 3 channels")
     return hints
