@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pocketgraph.convert.account import layers_of, versions, zeros_among
 from pocketgraph.convert.calibrate import load_inputs
@@ -26,6 +26,9 @@ from pocketgraph.models.errors import MissingExtraError, UsageError
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model, Tensor
 from pocketgraph.models.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from pocketgraph.convert.train.recover import Recovery
 
 WeightType = Literal["f32", "f16", "int8"]
 
@@ -109,7 +112,7 @@ def convert_model(
         loaded = load_inputs(calibration, given.dense.main, known, samples)
         checking = load_inputs(held_back, given.dense.main, known, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
-        model, errors = _prune(
+        model, errors, recovery = _prune(
             given, prune, tuning, recover=recover, recover_masks=recover_masks, seed=seed, progress=progress
         )
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
@@ -149,6 +152,7 @@ def convert_model(
             command=command or f"convert_model({given.name!r}, {[str(file) for file in files]!r}, …)",
             seconds=time.monotonic() - started,
             report="" if report is None else str(report),
+            recovery=recovery,
         )
         if report is not None:
             progress("report", 0, 0)
@@ -221,22 +225,22 @@ def _prune(
     recover_masks: Literal["fixed", "rigl"],
     seed: int,
     progress: Progress,
-) -> tuple[Model, dict[str, float | None]]:
-    """The pruned model and each pruned layer's output error."""
+) -> tuple[Model, dict[str, float | None], str]:
+    """The pruned model, each pruned layer's output error, and what recovery did, in words."""
     if prune is None:
-        return given.dense.copy(), {}
+        return given.dense.copy(), {}, ""
     from pocketgraph.convert.prune.prune import prune_model
 
     pruned = prune_model(
         given.dense, prune, calibration, lambda done, total, layer: progress(f"prune {layer}", done, total)
     )
-    model = pruned.model
+    model, words = pruned.model, ""
     if recover:
         assert calibration is not None
         from pocketgraph.convert.train.recover import recover as fine_tune
 
         inputs = next(iter(calibration.inputs.values()))
-        model = fine_tune(
+        recovery = fine_tune(
             given.dense,
             model,
             inputs,
@@ -246,7 +250,20 @@ def _prune(
             seed=seed,
             progress=lambda done, total, loss: progress(f"recover, loss {loss:.4g}", done, total),
         )
-    return model, {layer.name: layer.error for layer in pruned.layers}
+        model, words = recovery.model, _recovered(recovery, recover)
+    return model, {layer.name: layer.error for layer in pruned.layers}, words
+
+
+def _recovered(recovery: Recovery, steps: int) -> str:
+    if recovery.before is None or recovery.after is None:
+        return f"recovery: {steps} steps, too few inputs to judge what they did"
+    on = f"on {recovery.inputs} inputs that recovery did not train on"
+    if not recovery.share:
+        return f"recovery: {steps} steps brought nothing {on}; their change was taken back"
+    return (
+        f"recovery: {steps} steps, output error {recovery.before:.3g} -> {recovery.after:.3g} {on}"
+        f" ({recovery.share:.0%} of the change kept)"
+    )
 
 
 def _account(

@@ -67,6 +67,7 @@ class ConvertResult:
     command: str
     seconds: float
     report: str = ""
+    recovery: str = ""
 
     @property
     def verdict(self) -> str:

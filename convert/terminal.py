@@ -87,7 +87,11 @@ def print_result(result: ConvertResult) -> None:
         errors = sorted((layer for layer in pruned if layer.error is not None), key=lambda layer: -(layer.error or 0))
         if errors:
             worst = ", ".join(f"{short_name(layer.name)} ({layer.error:.1%})" for layer in errors[:3])
-            console.print(f"[dim]largest output errors: {_plain(worst)}[/dim]")
+            console.print(
+                f"[dim]largest output errors{' before recovery' if result.recovery else ''}: {_plain(worst)}[/dim]"
+            )
+    if result.recovery:
+        console.print(f"[dim]{_plain(result.recovery)}[/dim]")
     for output in result.outputs:
         if output.explanation is not None and pruned:
             text = f"{Path(output.path).name} in XNNPACK on ARM and wasm: {explanation_summary(output.explanation)}"

@@ -162,7 +162,7 @@ def main(
                         from pocketgraph.convert.train.recover import recover
 
                         start = output / f"{label}-{distribution}-{sparsity:g}-OBC+re-estimation.tflite"
-                        result = recover(model, read_model(start), data.calibration, steps)
+                        result = recover(model, read_model(start), data.calibration, steps).model
                     else:
                         result = bench.prune(sparsity, method, distribution)
                     write_model(result, kept)

@@ -1,8 +1,13 @@
-"""Fine-tunes a pruned model to the dense model's answers on inputs without labels; its zeros stay, or move by RigL."""
+"""Fine-tunes a pruned model to the dense model's answers on inputs without labels; its zeros stay, or move by RigL.
+
+With few inputs a model soon learns them by heart. Some are therefore kept out of training, and of the change that
+training made only the share is kept that brings the outputs on those closest to the dense model's, or none of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +29,10 @@ from pocketgraph.models.graph import Model, Op, Tensor
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int, float], None]
 _MEASURED = 64
+_KEPT_OUT = 8
+"""One input in so many is kept out of training, where there are twice as many."""
+_JUDGED = 8
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SPARSE_FROM = 0.05
 _MOVES = 15
 _MOVE_UNTIL = 0.75
@@ -34,6 +43,22 @@ _FEATURES = 10.0
 
 def _silent(_done: int, _total: int, _loss: float) -> None:
     """The progress of a caller who does not want any."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """The recovered `model`, and how it was judged.
+
+    `before` and `after` are the squared error of the outputs relative to the dense outputs' variance on `inputs` inputs
+    that training did not see, None where there were too few to keep any out. `share` is how much of the change that
+    training made to the weights was kept, 0..1.
+    """
+
+    model: Model
+    before: float | None = None
+    after: float | None = None
+    inputs: int = 0
+    share: float = 1.0
 
 
 def recover(
@@ -49,7 +74,7 @@ def recover(
     block: int = 1,
     progress: Progress = _silent,
     seed: int = 0,
-) -> Model:
+) -> Recovery:
     """A copy of `pruned`, trained for `steps` to compute what `dense` computes on variations of `inputs`.
 
     Parameters
@@ -57,7 +82,8 @@ def recover(
     dense, pruned
         The model before and after pruning, with one input. Layers are compared by name.
     inputs
-        `[N, *input shape without its batch of one]`, as the model reads them; no labels. A few hundred pictures do.
+        `[N, *input shape without its batch of one]`, as the model reads them; no labels. From 16 on every eighth is kept
+        out of training to judge by.
     steps
         Training steps, each on `batch` inputs. 0 gives back `pruned`.
     masks
@@ -80,11 +106,18 @@ def recover(
     for model in (dense, pruned):
         Decompress()(model)
     if steps == 0:
-        return pruned
+        return Recovery(pruned)
     teacher, student = Trainable(dense), Trainable(pruned)
     rng = np.random.default_rng(seed)
     random = tf.random.Generator.from_seed(seed)
     inputs = np.asarray(inputs, np.float32)
+    out = (
+        np.arange(len(inputs)) % _KEPT_OUT == _KEPT_OUT - 1
+        if len(inputs) >= 2 * _KEPT_OUT
+        else np.zeros(len(inputs), bool)
+    )
+    judged, inputs = inputs[out], inputs[~out]
+    start = [variable.numpy() for variable in student.variables.values()]
     chosen = np.sort(rng.permutation(len(inputs))[:_MEASURED])
     distillation = Distillation(teacher, student, inputs[chosen])
     weights = _Weights(student, distillation.deviation)
@@ -120,7 +153,37 @@ def recover(
             rate = cosine_rate(step, steps, learning_rate, warmup=min(20, steps // 10))
             loss = train(x, tf.constant(rate, tf.float32))
         progress(step + 1, steps, float(loss))
-    return student.model()
+    if not len(judged):
+        return Recovery(student.model())
+    shares = _SHARES if masks == "fixed" else (0.0, 1.0)  # between masks that moved lie weights of both
+    errors = _keep_best_share(student, distillation, judged, start, shares)
+    best = int(np.argmin(errors))
+    return Recovery(student.model(), errors[0], errors[best], len(judged), shares[best])
+
+
+def _keep_best_share(
+    student: Trainable, distillation: Distillation, judged: Array, start: list[Array], shares: Sequence[float]
+) -> list[float]:
+    """Leave the student, trained from `start`, with the best of `shares` of its change; the error of each."""
+    variables = list(student.variables.values())
+    end = [variable.numpy() for variable in variables]
+
+    def go(share: float) -> None:
+        for variable, a, b in zip(variables, start, end, strict=True):
+            variable.assign(b if share == 1 else a + np.float32(share) * (b - a))
+
+    error = tf.function(lambda x: distillation.loss(x, distillation.answers(x))[0], autograph=False)
+    errors = []
+    for share in shares:
+        go(share)
+        parts = [
+            (float(error(judged[i : i + _JUDGED])), len(judged[i : i + _JUDGED]))
+            for i in range(0, len(judged), _JUDGED)
+        ]
+        total = sum(value * count for value, count in parts) / len(judged)
+        errors.append(total if np.isfinite(total) else np.inf)
+    go(shares[int(np.argmin(errors))])
+    return errors
 
 
 class _Weights:

@@ -103,7 +103,7 @@ def test_recovery_at_least_halves_the_error_on_pictures_it_has_not_seen(masks: A
         learning_rate=0.01,
         batch=8,
         progress=lambda *now: told.append(now),
-    )
+    ).model
     unseen = _pictures(32, 2)
     assert _error(recovered, dense, unseen) < 0.5 * _error(pruned, dense, unseen)
     assert [done for done, _, _ in told] == list(range(1, 121))
@@ -126,7 +126,7 @@ def test_the_given_models_stay_as_they_are_and_no_steps_change_nothing() -> None
     weights = pruned.main.ops[2].input(1).dense().copy()
     recover(dense, pruned, _pictures(8, 1), 2, batch=4)
     np.testing.assert_array_equal(pruned.main.ops[2].input(1).dense(), weights)
-    same = recover(dense, pruned, _pictures(8, 1), 0)
+    same = recover(dense, pruned, _pictures(8, 1), 0).model
     np.testing.assert_array_equal(same.main.ops[2].input(1).dense(), weights)
 
 
@@ -135,7 +135,7 @@ def test_moving_masks_keep_blocks_of_output_channels_together() -> None:
 
     dense = _net()
     pruned = _pruned(dense, block=4)
-    recovered = recover(dense, pruned, _pictures(16, 1), 30, masks="rigl", block=4, batch=4)
+    recovered = recover(dense, pruned, _pictures(16, 1), 30, masks="rigl", block=4, batch=4).model
     for name, zeros in _zeros(recovered).items():
         blocks = zeros.reshape(zeros.shape[0] // 4, 4, -1)
         assert (blocks == blocks[:, :1]).all(), name
@@ -168,13 +168,46 @@ def test_inputs_that_are_not_pictures_are_not_varied() -> None:
     pruned.main.ops[0].inputs[1] = _const("w", weights * (np.abs(weights) > 0.7))
     latent = rng.standard_normal((64, 3)) @ rng.standard_normal((3, 12))
     inputs = latent.astype(np.float32)
-    recovered = recover(dense, pruned, inputs, 150, learning_rate=0.03)
+    recovered = recover(dense, pruned, inputs, 150, learning_rate=0.03).model
 
     def off(model: Model) -> float:
         w = model.main.ops[0].input(1).dense()
         return float(np.mean((inputs @ w.T - inputs @ weights.T) ** 2))
 
     assert off(recovered) < 0.3 * off(pruned)
+
+
+def test_training_that_does_harm_is_taken_back() -> None:
+    """At an absurd learning rate, and with two training inputs learnt by heart: never worse than before on inputs kept out."""
+    from pocketgraph.convert.train.recover import recover
+
+    dense = _net()
+    pruned = _pruned(dense)
+    harmed = recover(dense, pruned, _pictures(32, 1), 20, learning_rate=3.0)
+    assert harmed.share == 0
+    assert harmed.inputs == 4
+    assert harmed.before == harmed.after
+    for old, new in zip(pruned.main.ops, harmed.model.main.ops, strict=True):
+        if len(old.inputs) > 1 and old.input(1).is_constant:
+            np.testing.assert_array_equal(new.input(1).dense(), old.input(1).dense())
+
+
+def test_what_was_kept_is_told_with_its_errors() -> None:
+    from pocketgraph.convert.train.recover import recover
+
+    dense = _net()
+    pruned = _pruned(dense)
+    inputs = _pictures(64, 1)
+    result = recover(dense, pruned, inputs, 60, learning_rate=0.01, batch=8)
+    assert result.inputs == 8
+    assert result.share in (0.25, 0.5, 0.75, 1.0)
+    assert result.before is not None
+    assert result.after is not None
+    assert result.after < result.before
+    kept_out = inputs[7::8]
+    assert _error(result.model, dense, kept_out) < _error(pruned, dense, kept_out)
+    few = recover(dense, pruned, _pictures(8, 1), 2, batch=4)
+    assert (few.before, few.after, few.inputs, few.share) == (None, None, 0, 1.0)
 
 
 def test_what_cannot_be_recovered_is_refused() -> None:
