@@ -87,9 +87,8 @@ def print_result(result: ConvertResult) -> None:
         errors = sorted((layer for layer in pruned if layer.error is not None), key=lambda layer: -(layer.error or 0))
         if errors:
             worst = ", ".join(f"{short_name(layer.name)} ({layer.error:.1%})" for layer in errors[:3])
-            console.print(
-                f"[dim]largest output errors{' before recovery' if result.recovery else ''}: {_plain(worst)}[/dim]"
-            )
+            when = " before recovery" if result.recovery else ""
+            console.print(f"[dim]largest output errors{when}: {_plain(worst)}[/dim]")
     if result.recovery:
         console.print(f"[dim]{_plain(result.recovery)}[/dim]")
     for output in result.outputs:

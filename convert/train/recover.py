@@ -82,8 +82,8 @@ def recover(
     dense, pruned
         The model before and after pruning, with one input. Layers are compared by name.
     inputs
-        `[N, *input shape without its batch of one]`, as the model reads them; no labels. From 16 on every eighth is kept
-        out of training to judge by.
+        `[N, *input shape without its batch of one]`, as the model reads them; no labels. From 16 on every eighth is
+        kept out of training to judge by.
     steps
         Training steps, each on `batch` inputs. 0 gives back `pruned`.
     masks
@@ -111,11 +111,9 @@ def recover(
     rng = np.random.default_rng(seed)
     random = tf.random.Generator.from_seed(seed)
     inputs = np.asarray(inputs, np.float32)
-    out = (
-        np.arange(len(inputs)) % _KEPT_OUT == _KEPT_OUT - 1
-        if len(inputs) >= 2 * _KEPT_OUT
-        else np.zeros(len(inputs), bool)
-    )
+    out = np.arange(len(inputs)) % _KEPT_OUT == _KEPT_OUT - 1
+    if len(inputs) < 2 * _KEPT_OUT:
+        out[:] = False
     judged, inputs = inputs[out], inputs[~out]
     start = [variable.numpy() for variable in student.variables.values()]
     chosen = np.sort(rng.permutation(len(inputs))[:_MEASURED])
@@ -173,14 +171,11 @@ def _keep_best_share(
             variable.assign(b if share == 1 else a + np.float32(share) * (b - a))
 
     error = tf.function(lambda x: distillation.loss(x, distillation.answers(x))[0], autograph=False)
+    parts = np.array_split(judged, -(-len(judged) // _JUDGED))
     errors = []
     for share in shares:
         go(share)
-        parts = [
-            (float(error(judged[i : i + _JUDGED])), len(judged[i : i + _JUDGED]))
-            for i in range(0, len(judged), _JUDGED)
-        ]
-        total = sum(value * count for value, count in parts) / len(judged)
+        total = sum(float(error(part)) * len(part) for part in parts) / len(judged)
         errors.append(total if np.isfinite(total) else np.inf)
     go(shares[int(np.argmin(errors))])
     return errors
