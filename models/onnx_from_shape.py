@@ -146,8 +146,12 @@ def slice_(b: Builder, node: Node) -> None:
 def _cut(b: Builder, node: Node, x: Tensor, cuts: Sequence[slice], shape: Shape) -> Tensor:
     """`x[cuts]`; an end before the first element is said by a mask, since -1 would mean the last one."""
     hint = node.outputs[0]
-    if shape == x.shape and all(cut.step == 1 for cut in cuts):
-        return x
+    if shape == x.shape and all(cut.step in (1, -1) for cut in cuts):
+        back = [axis for axis, cut in enumerate(cuts) if cut.step == -1]
+        if not back:
+            return x
+        if len(back) == back[-1] - back[0] + 1:  # LiteRT reverses neighbouring axes only
+            return b.op("REVERSE_V2", [x, b.ints(back, hint)], shape, hint, x.dtype)
     operands = [x, *(b.ints([getattr(cut, field) for cut in cuts], hint) for field in ("start", "stop", "step"))]
     mask = sum(1 << i for i, cut in enumerate(cuts) if cut.stop < 0)
     attrs = {"begin_mask": 0, "end_mask": mask, "ellipsis_mask": 0, "new_axis_mask": 0, "shrink_axis_mask": 0}

@@ -135,6 +135,17 @@ def slice_(emit: Emitter, op: Op) -> None:
     emit.finish(op, _cut(emit, op, emit.get(x, layout), begin, end, [1] * len(begin), layout), layout)
 
 
+def reverse(emit: Emitter, op: Op) -> None:
+    """REVERSE_V2: a slice from the last element to the first."""
+    x = op.input(0)
+    back = normal_axes(op, emit.constant(op, 1).reshape(-1).tolist(), len(x.shape))
+    begin = [size - 1 if axis in back else 0 for axis, size in enumerate(x.shape)]
+    end = [-size - 1 if axis in back else size for axis, size in enumerate(x.shape)]
+    strides = [-1 if axis in back else 1 for axis in range(len(x.shape))]
+    layout = emit.layout(x)
+    emit.finish(op, _cut(emit, op, emit.get(x, layout), begin, end, strides, layout), layout)
+
+
 def _cut(emit: Emitter, op: Op, name: str, begin: list[int], end: list[int], strides: list[int], layout: Layout) -> str:
     bounds = (begin, end, [layout.index(axis) for axis in range(len(begin))], strides)
     return emit.node("Slice", [name, *(emit.int64s(values, op.name) for values in bounds)], op.name)
@@ -232,6 +243,7 @@ LOWERINGS: dict[str, Callable[[Emitter, Op], None]] = {
     "MIRROR_PAD": pad,
     "STRIDED_SLICE": strided_slice,
     "SLICE": slice_,
+    "REVERSE_V2": reverse,
     "SPLIT": split,
     "SPLIT_V": split,
     "PACK": pack,

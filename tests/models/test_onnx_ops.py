@@ -202,6 +202,14 @@ CASES = {
         (1, 3, 5, 4),
         end_mask=0b0010,
     ),
+    "reverse": Case("REVERSE_V2", [PICTURE, ints(2)], (1, 6, 5, 4)),
+    "strided slice that reverses two axes apart": Case(
+        "STRIDED_SLICE",
+        [PICTURE, ints(0, -1, 0, -1), ints(1, 0, 5, 0), ints(1, -1, 1, -1)],
+        (1, 6, 5, 4),
+        end_mask=0b1010,
+    ),
+    "reverse an axis counted from the end": Case("REVERSE_V2", [PICTURE, ints(-1)], (1, 6, 5, 4)),
     "strided slice new axis, ellipsis": Case(
         "STRIDED_SLICE",
         [PICTURE, ints(0, 0, 1), ints(0, 0, 3), ints(1, 1, 1)],
