@@ -69,7 +69,7 @@ def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
 @_option(_OUTPUT, "--to", "targets", metavar="FORMATS",
          help="Formats such as tflite,onnx; -o is then a folder or a name without suffix.")  # fmt: skip
 @_option(_OUTPUT, "--dtype", type=click.Choice(["f32", "f16", "int8"]), default="f32", show_default=True,
-         help="How weights are stored.")  # fmt: skip
+         help="How weights are stored; int8 also quantises what layers compute, given --calibration.")  # fmt: skip
 @_option(_OUTPUT, "--sparse-initializers", is_flag=True,
          help="Keep sparse weights sparse in .onnx too (smaller; few engines but ONNX Runtime read it).")  # fmt: skip
 @_option(_OUTPUT, "--report", metavar="FILE.html", help="Write a report with plots and pictures, one file.")
@@ -82,7 +82,7 @@ def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
 @_option(_PRUNING, "--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True,
          help="OBC corrects what remains for what goes; magnitude drops the smallest.")  # fmt: skip
 @_option(_PRUNING, "--distribution", type=click.Choice(["uniform", "erk", "global", "measured"]), default="uniform",
-         show_default=True, help="How layers share the sparsity.")  # fmt: skip
+         show_default=True, help="How layers share the sparsity; measured: by what each does to outputs.")  # fmt: skip
 @_option(_PRUNING, "--pattern", type=click.Choice(["1x1", "2x1", "4x1", "8x1"]), default="1x1", show_default=True,
          help="Blocks of output channels that go together.")  # fmt: skip
 @_option(_PRUNING, "--reorder/--no-reorder", default=True, help="Sort output channels so that blocks fill.")
@@ -98,10 +98,15 @@ def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
          help="Other inputs to verify with, instead of that quarter.")  # fmt: skip
 @_option(_CALIBRATION, "--samples", type=click.IntRange(min=1), default=64, show_default=True, metavar="N",
          help="At most this many of them.")  # fmt: skip
-@_option(_CALIBRATION, "--scale", metavar="X[,Y,Z]", help="Pixel values 0..255 are multiplied by this.")
+@_option(
+    _CALIBRATION,
+    "--scale",
+    metavar="X[,Y,Z]",
+    help="Pixel values 0..255 are multiplied by this. Default: as the zoo says, else 1/255.",
+)
 @_option(_CALIBRATION, "--offset", metavar="X[,Y,Z]", help="... and this is added.")
 @_option(_CALIBRATION, "--fit", type=click.Choice(["stretch", "crop", "letterbox"]),
-         help="How a picture takes the model's shape. Default of these three: as the zoo says.")  # fmt: skip
+         help="How a picture takes the model's shape. Default: as the zoo says, else stretch.")  # fmt: skip
 @_option(
     _RUN,
     "--threads",

@@ -102,7 +102,7 @@ def convert_model(
     }
     files = [Path(output) for output in ([outputs] if isinstance(outputs, (str, Path)) else outputs)]
     extras = [Path(file) for file in (report, json_file) if file is not None]
-    _check_options(files, dtype, samples, recover, prune)
+    _check_options(files, report, dtype, samples, recover, prune)
     if calibration is None:
         _check_needs(prune, recover)
     with Staging([*files, *extras]) as staging:
@@ -152,7 +152,8 @@ def convert_model(
             command=command or f"convert_model({given.name!r}, {[str(file) for file in files]!r}, …)",
             seconds=time.monotonic() - started,
             report="" if report is None else str(report),
-            recovery=recovery,
+            json_file="" if json_file is None else str(json_file),
+            notes=[note for note in (recovery, *_notes(given, known, loaded, prune, accounts)) if note],
         )
         if report is not None:
             progress("report", 0, 0)
@@ -165,7 +166,9 @@ def convert_model(
     return result
 
 
-def _check_options(files: list[Path], dtype: str, samples: int, recover: int, prune: PruneConfig | None) -> None:
+def _check_options(
+    files: list[Path], report: str | Path | None, dtype: str, samples: int, recover: int, prune: PruneConfig | None
+) -> None:
     if not files:
         raise UsageError("no output is given: name at least one .tflite or .onnx file")
     for file in files:
@@ -174,6 +177,8 @@ def _check_options(files: list[Path], dtype: str, samples: int, recover: int, pr
                 f"cannot tell the format of {file} from its suffix {file.suffix!r}: give a name that ends in"
                 f" {' or '.join('.' + target for target in names())}"
             )
+    if report is not None and Path(report).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"the report is a page: give it a name that ends in .html, not {report}")
     if dtype not in WEIGHT_TYPES:
         raise UsageError(f"the weight type is {dtype!r}: choose one of {', '.join(WEIGHT_TYPES)}")
     if samples < 1:
@@ -252,6 +257,28 @@ def _prune(
         )
         model, words = recovery.model, _recovered(recovery, recover)
     return model, {layer.name: layer.error for layer in pruned.layers}, words
+
+
+def _notes(
+    given: Source,
+    known: Preprocess | None,
+    loaded: Calibration | None,
+    prune: PruneConfig | None,
+    accounts: Sequence[Account],
+) -> list[str]:
+    notes = []
+    if known is None and loaded is not None and loaded.pictures:
+        notes.append(
+            f"pictures were read as values 0..1, since nothing says what {given.name} expects: where that is another"
+            " range give --scale and --offset, e.g. 0.00784314 and -1 for -1..1"
+        )
+    if prune is not None and any(account.dtype == "int8" for account in accounts):
+        notes.append(
+            "int8 weights are stored and computed densely: their zeros make the file neither smaller nor faster"
+        )
+    if any(account.verification is not None and account.verification.alike for account in accounts):
+        notes.append("the dense model answers all these inputs nearly alike, so agreeing with it says little")
+    return notes
 
 
 def _recovered(recovery: Recovery, steps: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +23,13 @@ def short_name(name: str, most: int = 32) -> str:
     parts = [part for part in path if part not in _STEPS and part.rstrip("0123456789_") not in _STEPS]
     last = parts[-1] if parts and parts[-1] else name
     return last if len(last) <= most else f"…{last[1 - most :]}"
+
+
+def distinct_names(names: Sequence[str], most: int = 32) -> dict[str, str]:
+    """Each of `names` -> what to print for it: `short_name`, or the whole name where others would look the same."""
+    short = {name: short_name(name, most) for name in names}
+    seen = Counter(short.values())
+    return {name: shown if seen[shown] == 1 else name for name, shown in short.items()}
 
 
 @dataclass

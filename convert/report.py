@@ -45,10 +45,11 @@ def html_report(result: ConvertResult, examples: Sequence[Example] = ()) -> str:
 
 
 def _header(result: ConvertResult) -> str:
+    notes = "".join(f'<p class="small soft">{escape(note)}</p>' for note in result.notes)
     return (
         f'<header><div class="eyebrow">pocketgraph convert</div><h1>{escape(result.source)}</h1>'
         f'<p class="verdict"><span class="pill {result.grade}">{_GRADE_WORDS[result.grade]}</span>'
-        f"{escape(result.verdict)}</p></header>"
+        f"{escape(result.verdict)}</p>{notes}</header>"
     )
 
 

@@ -52,7 +52,10 @@ class Account:
 
 @dataclass(frozen=True)
 class ConvertResult:
-    """The whole account of a conversion. `sparsity` is over the layers that were pruned, `overall` over all weights."""
+    """The whole account of a conversion. `sparsity` is over the layers that were pruned, `overall` over all weights.
+
+    `notes` are what the user should know beside the figures, a sentence each.
+    """
 
     source: str
     source_bytes: int
@@ -67,7 +70,8 @@ class ConvertResult:
     command: str
     seconds: float
     report: str = ""
-    recovery: str = ""
+    json_file: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -94,7 +98,7 @@ class ConvertResult:
     def hint(self) -> str:
         """How to make the file smaller yet, where one layer that stayed dense holds much of the model; else empty."""
         spared = [layer for layer in self.layers if not layer.pruned and layer.parameters > self.parameters / 8]
-        if not self.sparsity or not spared:
+        if not self.sparsity or not spared or any(output.dtype == "int8" for output in self.outputs):
             return ""
         largest = max(spared, key=lambda layer: layer.parameters)
         return (

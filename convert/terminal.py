@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from pocketgraph.convert.explanation import short_name
+from pocketgraph.convert.explanation import distinct_names
 from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
 from pocketgraph.convert.source import Progress
 
@@ -86,19 +86,20 @@ def print_result(result: ConvertResult) -> None:
         )
         errors = sorted((layer for layer in pruned if layer.error is not None), key=lambda layer: -(layer.error or 0))
         if errors:
-            worst = ", ".join(f"{short_name(layer.name)} ({layer.error:.1%})" for layer in errors[:3])
-            when = " before recovery" if result.recovery else ""
+            names = distinct_names([layer.name for layer in result.layers])
+            worst = ", ".join(f"{names[layer.name]} ({layer.error:.1%})" for layer in errors[:3])
+            when = " before recovery" if result.settings.get("recover") else ""
             console.print(f"[dim]largest output errors{when}: {_plain(worst)}[/dim]")
-    if result.recovery:
-        console.print(f"[dim]{_plain(result.recovery)}[/dim]")
     for output in result.outputs:
         if output.explanation is not None and pruned:
             text = f"{Path(output.path).name} in XNNPACK on ARM and wasm: {explanation_summary(output.explanation)}"
             console.print(f"[dim]{_plain(text)}[/dim]")
+    for note in result.notes:
+        console.print(f"[yellow]note: {_plain(note)}[/yellow]")
     if result.hint:
         console.print(f"[dim]{_plain(result.hint)}[/dim]")
     console.print(f"\n[{_GRADE_STYLE[result.grade]} bold]{_plain(result.verdict)}[/]")
-    for path in [*(output.path for output in result.outputs), *([result.report] if result.report else [])]:
+    for path in [*(output.path for output in result.outputs), *filter(None, (result.report, result.json_file))]:
         console.print(f"  {_plain(path)}", soft_wrap=True)
 
 

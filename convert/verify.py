@@ -50,7 +50,8 @@ class Verification:
     """What comparing a converted file with the dense model gave over `samples` inputs.
 
     `measure` names the number that fits the task and `score` is its mean; `worst` is that of the worst sample. For
-    landmarks `score` is the median and `worst` the 95th percentile of the error, relative to the output's range.
+    landmarks `score` is the median and `worst` the 95th percentile of the error, relative to the output's range. With
+    `alike` the dense model answered all samples nearly alike, so that agreeing with it says little.
     """
 
     engine: str
@@ -62,6 +63,7 @@ class Verification:
     worst: float
     grade: Grade
     per_sample: list[float] = field(default_factory=list)
+    alike: bool = False
 
     @property
     def decibels(self) -> float | None:
@@ -130,6 +132,8 @@ class _Errors:
         self.signal = self.noise = self.total = self.largest = 0.0
         self.count = 0
         self.low, self.high = np.inf, -np.inf
+        self._least: Array | None = None
+        self._most: Array | None = None
 
     def add(self, dense: Array, converted: Array) -> None:
         sound = np.isfinite(dense)  # where the dense model overflows there is nothing to be near to
@@ -140,6 +144,9 @@ class _Errors:
         self.total += float(error.sum())
         self.count += error.size
         self.largest = max(self.largest, float(error.max(initial=0.0)))
+        values = np.where(sound, dense, 0)
+        self._least = values if self._least is None else np.minimum(self._least, values)
+        self._most = values if self._most is None else np.maximum(self._most, values)
         self.low = min(self.low, float(a.min(initial=np.inf)))
         self.high = max(self.high, float(a.max(initial=-np.inf)))
 
@@ -147,6 +154,14 @@ class _Errors:
     def span(self) -> float:
         """The range of the dense output, for errors relative to it."""
         return self.high - self.low if self.high > self.low else max(abs(self.high), 1e-12)
+
+    @property
+    def alike(self) -> bool:
+        """Whether no value of the dense output moved by a thousandth of its largest over the samples."""
+        if self._least is None or self._most is None or self._least.dtype.kind != "f":
+            return False
+        moved = float((self._most - self._least).max(initial=0.0))
+        return moved <= 1e-3 * max(abs(self.low), abs(self.high))
 
     def result(self) -> OutputError:
         decibel = 10 * float(np.log10(max(self.signal, 1e-30) / self.noise)) if self.noise else None
@@ -202,7 +217,8 @@ def verify(
     # on inputs that mean nothing to a model its answers may all be next to zero, and any rounding loud beside them
     same = snr >= _EQUAL_DB or max((output.largest for output in outputs), default=0.0) <= _ROUNDING
     grade: Grade = "equal" if same else _grade(measure, -worst if deviations else score)
-    return Verification(engine, len(samples), random_inputs, outputs, measure, score, worst, grade, scores)
+    alike = len(samples) > 1 and all(error.alike for error in errors)
+    return Verification(engine, len(samples), random_inputs, outputs, measure, score, worst, grade, scores, alike)
 
 
 def _grade(measure: str, value: float) -> Grade:

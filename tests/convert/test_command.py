@@ -14,6 +14,7 @@ from pocketgraph import convert_model, load_model, read_model
 from pocketgraph.__main__ import main
 from pocketgraph.convert import PruneConfig
 from pocketgraph.convert.command import output_files
+from pocketgraph.convert.explanation import distinct_names
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.files import write_model
 from pocketgraph.models.graph import Graph, Model, Op, Tensor
@@ -378,3 +379,40 @@ def test_the_file_as_given_is_what_outputs_are_compared_with(capsys, monkeypatch
     assert account(capsys, "convert net.onnx -o out.tflite")["grade"] == "equal"
     monkeypatch.setattr(source, "read_model", misread)
     assert account(capsys, "convert net.onnx -o out.tflite")["grade"] == "poor"
+
+
+def test_a_guessed_pixel_range_is_said_and_a_given_one_is_not(capsys, place) -> None:
+    pictures = np.random.default_rng(2).integers(0, 256, (8, 2 * SIDE, 2 * SIDE, 3), np.uint8)
+    np.save(place / "pictures.npy", pictures)
+    line = "convert model.tflite -o out.tflite --sparsity 0.5 --calibration pictures.npy"
+    assert "read as values 0..1" in " ".join(run(capsys, line).split())
+    assert "read as values" not in run(capsys, f"{line} --scale 0.0039 --offset 0")
+
+
+def test_too_few_zeros_are_named_as_what_keeps_a_model_dense(capsys) -> None:
+    line = "convert model.tflite -o out.tflite --calibration inputs.npy --sparsity"
+    low = " ".join(run(capsys, f"{line} 0.6").split())
+    assert "nothing runs sparse" in low
+    assert "of the weights are zero, it takes over 66.7%" in low
+    assert "nothing runs sparse" not in run(capsys, f"{line} 0.8")
+
+
+def test_zeros_in_bytes_are_said_to_bring_nothing(capsys) -> None:
+    text = run(capsys, "convert model.tflite -o out.tflite --sparsity 0.5 --calibration inputs.npy --dtype int8")
+    assert "their zeros make the file neither smaller nor faster" in " ".join(text.split())
+
+
+def test_a_report_is_a_page_by_name_too(capsys, place) -> None:
+    assert main(["convert", "model.tflite", "-o", "out.tflite", "--report", "out.pdf"]) == 2
+    assert "ends in .html, not out.pdf" in capsys.readouterr().err
+    assert not (place / "out.tflite").exists()
+    assert "out.json" in run(capsys, "convert model.tflite -o out.tflite --json out.json")
+
+
+def test_layers_that_would_look_alike_are_told_by_their_whole_names() -> None:
+    names = ["block0/project", "block1/project", "stem/conv_1/Relu6"]
+    assert distinct_names(names) == {
+        "block0/project": "block0/project",
+        "block1/project": "block1/project",
+        "stem/conv_1/Relu6": "conv_1",
+    }

@@ -137,3 +137,11 @@ def test_random_inputs_repeat_with_their_seed_and_fit_the_model() -> None:
     assert not np.array_equal(first[0]["x"], other[0]["x"])
     assert first[0]["x"].shape == (1, 8, 8, 3)
     assert 0 <= first[0]["x"].min() < first[0]["x"].max() < 1
+
+
+def test_answers_that_hardly_vary_are_noticed() -> None:
+    varied = [[[1, 2, 3, 4]], [[4, 3, 2, 1]]]
+    assert not compare("other", Scaled((1, 4)), Scaled((1, 4), 1.1, name="other"), varied).alike
+    dense, other = Scaled((1, 4), 1e-5, 1.0), Scaled((1, 4), 1e-5, 1.01, name="other")
+    assert compare("other", dense, other, varied).alike
+    assert not compare("other", dense, other, varied[:1]).alike
