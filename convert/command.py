@@ -28,7 +28,7 @@ Examples:
   pocketgraph convert model.onnx -o model.tflite
 \b
   # spare one layer, prune all others by blocks of two output channels, store half floats
-  pocketgraph convert efficientnet_lite0 -o small.tflite --sparsity 0.6 --pattern 2x1 \\
+  pocketgraph convert efficientnet_lite0 -o small.tflite --sparsity 0.75 --pattern 2x1 \\
       --layer '*head*=0' --dtype f16 --calibration photos/
 """
 
@@ -68,8 +68,9 @@ def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
          help="File to write; .tflite or .onnx gives the format. Repeat for several.")  # fmt: skip
 @_option(_OUTPUT, "--to", "targets", metavar="FORMATS",
          help="Formats such as tflite,onnx; -o is then a folder or a name without suffix.")  # fmt: skip
-@_option(_OUTPUT, "--dtype", type=click.Choice(["f32", "f16", "int8"]), default="f32", show_default=True,
-         help="How weights are stored; int8 also quantises what layers compute, given --calibration.")  # fmt: skip
+@_option(_OUTPUT, "--dtype", type=click.Choice(["f32", "f16", "int8"]),
+         help="How weights are stored: default f16 where MODEL stores them so, else f32. int8 (.tflite only, extra"
+              " int8) also quantises what layers compute, given --calibration.")  # fmt: skip
 @_option(_OUTPUT, "--sparse-initializers", is_flag=True,
          help="Keep sparse weights sparse in .onnx too (smaller; few engines but ONNX Runtime read it).")  # fmt: skip
 @_option(_OUTPUT, "--report", metavar="FILE.html", help="Write a report with plots and pictures, one file.")

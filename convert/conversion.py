@@ -46,7 +46,7 @@ def convert_model(
     held_back: str | Path | Calibration | None = None,
     samples: int = 64,
     preprocess: Preprocess | None = None,
-    dtype: WeightType = "f32",
+    dtype: WeightType | None = None,
     sparse_initializers: bool = False,
     recover: int = 0,
     recover_masks: Literal["fixed", "rigl"] = "fixed",
@@ -75,7 +75,7 @@ def convert_model(
     preprocess
         How a picture becomes an input; by default what the zoo says, else values 0..1.
     dtype
-        How weights are stored.
+        How weights are stored; by default float16 where the source stores most of them so, else float32.
     sparse_initializers
         Keep sparse weights sparse in .onnx files too; ONNX Runtime reads that, few other engines do.
     recover
@@ -93,7 +93,6 @@ def convert_model(
     if prune is not None and prune.sparsity == 0 and not any(prune.layers.values()):
         prune = None
     settings = ({} if prune is None else asdict(prune)) | {
-        "dtype": dtype,
         "sparse_initializers": sparse_initializers,
         "recover": recover,
         "recover_masks": recover_masks,
@@ -107,6 +106,7 @@ def convert_model(
         _check_needs(prune, recover)
     with Staging([*files, *extras]) as staging:
         given = open_source(source, progress)
+        dtype = dtype or ("f16" if given.half else "f32")
         _check_labels(labels, given.dense.main.outputs[0])
         known = preprocess or given.preprocess
         loaded = load_inputs(calibration, given.dense.main, known, samples)
@@ -147,7 +147,8 @@ def convert_model(
             overall=zeros_among(layers),
             outputs=accounts,
             layers=layers,
-            settings=settings | {"calibration": _describe(calibration, tuning), "preprocess": asdict(chosen)},
+            settings=settings
+            | {"dtype": dtype, "calibration": _describe(calibration, tuning), "preprocess": asdict(chosen)},
             versions=versions(),
             command=command or f"convert_model({given.name!r}, {[str(file) for file in files]!r}, …)",
             seconds=time.monotonic() - started,
@@ -167,7 +168,12 @@ def convert_model(
 
 
 def _check_options(
-    files: list[Path], report: str | Path | None, dtype: str, samples: int, recover: int, prune: PruneConfig | None
+    files: list[Path],
+    report: str | Path | None,
+    dtype: str | None,
+    samples: int,
+    recover: int,
+    prune: PruneConfig | None,
 ) -> None:
     if not files:
         raise UsageError("no output is given: name at least one .tflite or .onnx file")
@@ -179,7 +185,7 @@ def _check_options(
             )
     if report is not None and Path(report).suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"the report is a page: give it a name that ends in .html, not {report}")
-    if dtype not in WEIGHT_TYPES:
+    if dtype is not None and dtype not in WEIGHT_TYPES:
         raise UsageError(f"the weight type is {dtype!r}: choose one of {', '.join(WEIGHT_TYPES)}")
     if samples < 1:
         raise UsageError(f"the number of calibration samples is {samples}: it must be at least 1")

@@ -40,6 +40,13 @@ class Source:
     preprocess: Preprocess | None = None
 
     @property
+    def half(self) -> bool:
+        """Whether most of the constants are stored in half precision."""
+        constants = [t for graph in self.model.graphs for t in graph.tensors() if t.data is not None]
+        stored = sum(t.data.size for t in constants if t.data is not None)
+        return 2 * sum(t.data.size for t in constants if t.data is not None and t.dtype is DType.FLOAT16) > stored
+
+    @property
     def labels(self) -> list[str]:
         """The class names that a label file packed in the model gives, one a line; empty where there is none."""
         for name, data in self.model.files.items():

@@ -77,6 +77,11 @@ class Staging:
         self._clean()
         if isinstance(error, OSError):
             raise UsageError(f"cannot write the output: {error.strerror or error}") from error
+        if isinstance(error, UsageError):
+            message = str(error)
+            for target, part in self._parts.items():
+                message = message.replace(str(part), str(target))
+            raise UsageError(message) from error
 
     def _prepare(self, target: Path) -> None:
         if target.is_dir():

@@ -75,7 +75,10 @@ def _why_inactive(cluster: Cluster) -> tuple[str, str]:
     if cluster.dense_enough_to_stop:
         share = f"{cluster.zeros} of {cluster.weights} weights are zero ({cluster.zeros / cluster.weights:.1%})"
         return f"its cluster is off: {share}, more than 66.7 % must be", "prune further, dense heads count as well"
-    return "the sparse hint is off: no weight comes from a DENSIFY op", "store weights sparse, as convert does"
+    return (
+        "no weight is stored sparse (behind a DENSIFY op), so the engine does not look for zeros",
+        "write it as .tflite with convert",
+    )
 
 
 def _cluster_report(number: int, cluster: Cluster, clusters: Clusters) -> ClusterReport:
@@ -122,7 +125,10 @@ def _hints(graph: Graph, delegated: Delegated, clusters: Clusters) -> list[str]:
     if not delegated.hinted:
         stored = any(zeros for zeros, _ in counted)
         what = "there are zeros, but they are stored densely" if stored else "no weight is stored sparse"
-        hints.append(f"{what}: without a DENSIFY op in front of a weight the engine does not look for sparsity")
+        hints.append(
+            f"{what}: the engine looks for zeros only in a .tflite whose weights come from a DENSIFY op,"
+            " as convert writes them"
+        )
     zeros, weights = (sum(column) for column in zip(*counted, strict=True)) if counted else (0, 0)
     if weights and zeros <= THRESHOLD * weights:
         hints.append(
@@ -131,5 +137,8 @@ def _hints(graph: Graph, delegated: Delegated, clusters: Clusters) -> list[str]:
             " only where something then runs sparse"
         )
     if not any(Fit.START in verdict.fit for verdict in clusters.verdicts.values()):
-        hints.append("no op can start a cluster: it takes a 3x3 convolution of stride 2, padding 1, on 3 channels")
+        hints.append(
+            "no op can start a cluster: it takes a 3x3 convolution of stride 2, padding 1, on 3 channels;"
+            " writing a pruned model as .tflite pads convolutions so where it can"
+        )
     return hints

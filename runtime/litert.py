@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pocketgraph.models.errors import FormatError, UnsupportedError
+from pocketgraph.models.native_log import without_lines
 from pocketgraph.runtime.delegate import Array, TensorSpec
 
 CUSTOM_OPS = frozenset({"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"})
@@ -28,26 +27,12 @@ def _interpreter(content: bytes, threads: int) -> Any:
     return Interpreter(model_content=content, num_threads=threads)
 
 
-@contextlib.contextmanager
-def _without_greeting() -> Iterator[None]:
+def _without_greeting() -> contextlib.AbstractContextManager[None]:
     """Hold back the INFO line that LiteRT's C++ writes to standard error when the first model is loaded."""
-    if _greeting_due:
-        _greeting_due.pop()
-    else:
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        kept = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            held.seek(0)
-            for line in held:
-                if not line.startswith(b"INFO: Created TensorFlow Lite XNNPACK"):
-                    os.write(2, line)
+    if not _greeting_due:
+        return contextlib.nullcontext()
+    _greeting_due.pop()
+    return without_lines(b"INFO: Created TensorFlow Lite XNNPACK")
 
 
 class LiteRT:

@@ -102,6 +102,8 @@ def _content(source: str | Path | bytes | Model) -> bytes | Model:
         return source
     if isinstance(source, str) and source in zoo.names():
         return zoo.load(source)
+    if Path(source).is_dir() or Path(source).suffix.lower() in {".keras", ".h5", ".json"}:
+        raise UsageError(f"no engine reads {source} as it is: give load_model what pocketgraph.read_model makes of it")
     try:
         return Path(source).read_bytes()
     except OSError as error:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 from pocketgraph.models.errors import MissingExtraError, UsageError
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from pocketgraph.models.native_log import TENSORFLOW_CHATTER, without_lines
 
 try:
-    import keras
-    import tensorflow as tf
+    with without_lines(TENSORFLOW_CHATTER):
+        import keras
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # looks for a GPU now, with what it says about that
 except ImportError as error:
     raise MissingExtraError("training", "train") from error
 

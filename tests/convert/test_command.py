@@ -55,6 +55,14 @@ def place(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def test_a_model_in_half_precision_stays_so_unless_told(place, capsys) -> None:
+    run(capsys, "convert model.tflite -o half.tflite --dtype f16")
+    run(capsys, "convert half.tflite -o again.tflite")
+    run(capsys, "convert half.tflite -o wide.tflite --dtype f32")
+    sizes = {name: (place / f"{name}.tflite").stat().st_size for name in ("half", "again", "wide", "model")}
+    assert sizes["again"] == sizes["half"] < 0.8 * sizes["wide"]
+
+
 def run(capsys, line: str) -> str:
     """Run the command line, which must succeed; returns stdout."""
     assert main(line.split()) == 0

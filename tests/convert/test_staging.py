@@ -25,6 +25,17 @@ def test_committed_files_replace_the_old_ones_and_leave_nothing_else(tmp_path) -
     assert everything_in(tmp_path) == {"a.txt": "A", "deep/er/b.txt": "B"}
 
 
+def test_an_error_names_the_file_asked_for_not_the_one_beside_it(tmp_path) -> None:
+    target = tmp_path / "a.txt"
+
+    def fail() -> None:
+        with Staging([target]) as staging:
+            raise UsageError(f"cannot write {staging.temporary(target)}: no space")
+
+    with pytest.raises(UsageError, match=r"cannot write .*/a\.txt: no space"):
+        fail()
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_without_commit_nothing_changes(tmp_path, error) -> None:
     old = tmp_path / "a.txt"

@@ -87,6 +87,13 @@ def test_bytes_that_are_no_model_are_refused(content: bytes, delegate: str) -> N
         load_model(content, delegate)
 
 
+@pytest.mark.parametrize("name", ["model.json", "net.keras", "folder"])
+def test_a_format_that_no_engine_reads_is_sent_through_read_model(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match=r"pocketgraph\.read_model"):
+        load_model(tmp_path / name)
+
+
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FormatError, match=r"nowhere\.tflite"):
         load_model("nowhere.tflite")
