@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketgraph.convert.passes import Decompress, Dequantize
+from pocketgraph.convert.passes import Dequantize
 from pocketgraph.models import zoo
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import FormatError, UnsupportedError, UsageError
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import DType, Model

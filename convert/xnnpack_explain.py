@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pocketgraph.convert.explanation import ClusterReport, Explanation, NodeReport, Role
-from pocketgraph.convert.operands import check_operands
 from pocketgraph.convert.xnnpack_clusters import Cluster, Clusters, count_zeros, danger, find_clusters, is_counted
 from pocketgraph.convert.xnnpack_nodes import Delegated, Node, delegate
 from pocketgraph.convert.xnnpack_rules import THRESHOLD, Fit
 from pocketgraph.models.graph import Array, Graph, Model
+from pocketgraph.models.operands import check_operands
 
 _UNPACKING = ("DENSIFY", "DEQUANTIZE")
 

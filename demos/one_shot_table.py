@@ -19,7 +19,6 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from pocketgraph.convert.passes import Decompress
 from pocketgraph.convert.prune.config import PruneConfig
 from pocketgraph.convert.prune.layers import PrunableLayer, prunable_layers
 from pocketgraph.convert.prune.masks import Mask, Matrix
@@ -28,6 +27,7 @@ from pocketgraph.convert.prune.selection import choose_masks, layer_keys
 from pocketgraph.convert.prune.sensitivity import LEVELS, sensitivities
 from pocketgraph.convert.prune.walk import Walk, dense_hessians
 from pocketgraph.models import Model, Preprocess, read_model, zoo
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.files import write_atomically, write_model
 from pocketgraph.runtime import load_model

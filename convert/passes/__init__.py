@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pocketgraph.convert.passes.close_clusters import CloseClusters
 from pocketgraph.convert.passes.constant_first import ConstantFirst
-from pocketgraph.convert.passes.decompress import Decompress
 from pocketgraph.convert.passes.dequantize import Dequantize
 from pocketgraph.convert.passes.detach_head import DetachHead
 from pocketgraph.convert.passes.for_xnnpack import ForXnnpack
@@ -23,7 +22,6 @@ from pocketgraph.convert.passes.transpose_conv_to_depth_to_space import Transpos
 __all__ = [
     "CloseClusters",
     "ConstantFirst",
-    "Decompress",
     "Dequantize",
     "DetachHead",
     "ForXnnpack",

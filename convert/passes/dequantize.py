@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pocketgraph.convert.operands import check_operands
 from pocketgraph.convert.passes._edit import bypass
+from pocketgraph.models.decompress import real_values
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import DType, FloatArray, Graph, Model, Op, Tensor
+from pocketgraph.models.operands import check_operands
 
 _STORED = {DType.INT8: (-128, 127), DType.UINT8: (0, 255), DType.INT16: (-32768, 32767)}
 _WITH_BIAS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
@@ -53,30 +54,6 @@ class Dequantize:
             if restored:
                 notes.append(f"{restored} activations that the quantised range implied were written out")
         return notes
-
-
-def real_values(tensor: Tensor) -> FloatArray:
-    """The float32 values that a quantised constant stands for, in its dense shape."""
-    stored = tensor.dense()
-    quantization = tensor.quantization
-    if quantization is None or quantization.scale.size == 0:
-        raise UnsupportedError(
-            f"constant {tensor.name!r} is {tensor.dtype.value} without a scale: it has no real value"
-        )
-    scale = quantization.scale.astype(np.float32)
-    zero_point = quantization.zero_point.astype(np.float32) if quantization.zero_point.size else np.zeros(1, np.float32)
-    if scale.size > 1:
-        if quantization.axis >= stored.ndim or stored.shape[quantization.axis] != scale.size:
-            raise UnsupportedError(
-                f"constant {tensor.name!r} of shape {list(stored.shape)} has {scale.size} scales"
-                f" along axis {quantization.axis}"
-            )
-        along = [1] * stored.ndim
-        along[quantization.axis] = -1
-        scale = scale.reshape(along)
-        zero_point = zero_point.reshape(along) if zero_point.size > 1 else zero_point
-    result: FloatArray = (stored.astype(np.float32) - zero_point) * scale
-    return result.astype(np.float32, copy=False).reshape(stored.shape)
 
 
 def _is_quantised(tensor: Tensor) -> bool:

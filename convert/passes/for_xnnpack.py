@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pocketgraph.convert.operands import check_operands
 from pocketgraph.convert.passes.close_clusters import CloseClusters
 from pocketgraph.convert.passes.constant_first import ConstantFirst
 from pocketgraph.convert.passes.detach_head import DetachHead
@@ -15,6 +14,7 @@ from pocketgraph.convert.passes.pool_to_mean import PoolToMean
 from pocketgraph.convert.passes.transpose_conv_to_depth_to_space import TransposeConvToDepthToSpace
 from pocketgraph.convert.xnnpack_clusters import skipped_products
 from pocketgraph.models.graph import Model
+from pocketgraph.models.operands import check_operands
 
 Pass = Callable[[Model], list[str]]
 _SHAPES: tuple[Pass, ...] = (

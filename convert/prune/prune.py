@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pocketgraph.convert.passes.decompress import Decompress
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.prune.config import PruneConfig
 from pocketgraph.convert.prune.layers import PrunableLayer, check_finite, prunable_layers
@@ -18,6 +17,7 @@ from pocketgraph.convert.prune.reorder import reorder
 from pocketgraph.convert.prune.selection import choose_masks, layer_keys
 from pocketgraph.convert.prune.sensitivity import LEVELS, sensitivities
 from pocketgraph.convert.prune.walk import Walk, dense_hessians
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UnsupportedError, UsageError
 from pocketgraph.models.graph import Array, DType, Graph, Model, Tensor
 from pocketgraph.runtime.litert import CUSTOM_OPS

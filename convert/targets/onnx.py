@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketgraph.convert.passes import Decompress, Half
+from pocketgraph.convert.passes import Half
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.graph import Model

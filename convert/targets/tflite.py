@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketgraph.convert.passes import Decompress, ForXnnpack, Half, Sparsify, SplitFullyConnected
+from pocketgraph.convert.passes import ForXnnpack, Half, Sparsify, SplitFullyConnected
 from pocketgraph.convert.xnnpack_clusters import skipped_products
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.graph import Model
 from pocketgraph.models.tflite_write import write_tflite

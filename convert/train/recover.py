@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pocketgraph.convert.passes.decompress import Decompress
 from pocketgraph.convert.prune.masks import Mask
 from pocketgraph.convert.train.augment import augment as vary
 from pocketgraph.convert.train.backend import tf
@@ -23,6 +22,7 @@ from pocketgraph.convert.train.regrow import move_connections
 from pocketgraph.convert.train.schedule import cosine_drop_fraction, cosine_rate
 from pocketgraph.convert.train.tf_ops import rule
 from pocketgraph.convert.train.trainable import Trainable
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import Model, Op, Tensor
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pocketgraph.convert.explain import explain_model
-from pocketgraph.convert.passes import Decompress
 from pocketgraph.convert.targets import export
 from pocketgraph.models import zoo
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.graph import Model
 from pocketgraph.models.tflite_read import read_tflite
 from pocketgraph.runtime import load_model

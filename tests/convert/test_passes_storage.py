@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketgraph.convert.passes import Decompress, Dequantize, Half, Sparsify, SplitFullyConnected
+from pocketgraph.convert.passes import Dequantize, Half, Sparsify, SplitFullyConnected
 from pocketgraph.convert.xnnpack_examples import example
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UnsupportedError
 from pocketgraph.models.graph import DType, Graph, Model, Op, Quantization, Tensor
 from pocketgraph.models.tflite_read import read_tflite

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketgraph.convert.passes import Decompress
 from pocketgraph.models import zoo
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import GraphError, UnsupportedError
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
 from pocketgraph.runtime import load_model

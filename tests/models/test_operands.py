@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from pocketgraph.convert.explain import explain_model
-from pocketgraph.convert.operands import check_operands
-from pocketgraph.convert.passes import Decompress, Dequantize, ForXnnpack
+from pocketgraph.convert.passes import Dequantize, ForXnnpack
 from pocketgraph.convert.xnnpack_examples import BREAKS, example
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import GraphError, PocketgraphError
 from pocketgraph.models.graph import Model, Op
+from pocketgraph.models.operands import check_operands
 
 KINDS = [
     "CONV_2D",

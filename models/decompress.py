@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pocketgraph.convert.operands import check_operands
-from pocketgraph.convert.passes.dequantize import real_values
-from pocketgraph.models.graph import Array, DType, Graph, Model, Op, Tensor
+from pocketgraph.models.errors import UnsupportedError
+from pocketgraph.models.graph import Array, DType, FloatArray, Graph, Model, Op, Tensor
+from pocketgraph.models.operands import check_operands
 
 _COMPRESSED = {DType.FLOAT16, DType.INT8, DType.UINT8, DType.INT16}
 
@@ -34,6 +34,30 @@ class Decompress:
             if unpacked:
                 notes.append(f"stored {unpacked} sparse constants without a DENSIFY op densely")
         return notes
+
+
+def real_values(tensor: Tensor) -> FloatArray:
+    """The float32 values that a quantised constant stands for, in its dense shape."""
+    stored = tensor.dense()
+    quantization = tensor.quantization
+    if quantization is None or quantization.scale.size == 0:
+        raise UnsupportedError(
+            f"constant {tensor.name!r} is {tensor.dtype.value} without a scale: it has no real value"
+        )
+    scale = quantization.scale.astype(np.float32)
+    zero_point = quantization.zero_point.astype(np.float32) if quantization.zero_point.size else np.zeros(1, np.float32)
+    if scale.size > 1:
+        if quantization.axis >= stored.ndim or stored.shape[quantization.axis] != scale.size:
+            raise UnsupportedError(
+                f"constant {tensor.name!r} of shape {list(stored.shape)} has {scale.size} scales"
+                f" along axis {quantization.axis}"
+            )
+        along = [1] * stored.ndim
+        along[quantization.axis] = -1
+        scale = scale.reshape(along)
+        zero_point = zero_point.reshape(along) if zero_point.size > 1 else zero_point
+    result: FloatArray = (stored.astype(np.float32) - zero_point) * scale
+    return result.astype(np.float32, copy=False).reshape(stored.shape)
 
 
 def _fold(graph: Graph, kind: str) -> int:

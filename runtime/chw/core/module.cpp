@@ -1,0 +1,206 @@
+// The Python module `_core`: programs are built step by step from Python and run without the GIL.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "program.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using chw::Finish;
+using chw::Packing;
+using chw::Planes;
+using chw::Program;
+using chw::View;
+using chw::Weights;
+using chw::Window;
+
+namespace {
+
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Buffer = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+using Input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+
+Weights weights_of(const Matrix& m) {
+  return {m.data(), static_cast<int64_t>(m.shape(0)), static_cast<int64_t>(m.shape(1))};
+}
+
+std::vector<float> floats_of(const Vector& v) { return {v.data(), v.data() + v.shape(0)}; }
+
+// Keeps the arrays that a program borrows alive for as long as it may read them.
+struct Holder {
+  Program program;
+  std::vector<int64_t> sizes;
+  std::vector<nb::object> borrowed;
+  Holder(int64_t arena, std::vector<int64_t> externals, int threads, const std::string& isa)
+      : program(arena, externals, threads, isa), sizes(externals) {}
+};
+
+std::vector<float*> pointers(const Holder& h, const nb::list& inputs, const nb::list& outputs) {
+  std::vector<float*> found;
+  size_t i = 0;
+  const auto take = [&](float* data, size_t size) {
+    if (i >= h.sizes.size() || static_cast<int64_t>(size) != h.sizes[i])
+      throw std::invalid_argument("buffer " + std::to_string(i) + " has " + std::to_string(size) + " values");
+    found.push_back(data);
+    ++i;
+  };
+  for (nb::handle item : inputs) {
+    const Input a = nb::cast<Input>(item);
+    take(const_cast<float*>(a.data()), a.size());
+  }
+  for (nb::handle item : outputs) {
+    const Buffer a = nb::cast<Buffer>(item);
+    take(a.data(), a.size());
+  }
+  if (i != h.sizes.size()) throw std::invalid_argument("too few buffers");
+  return found;
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  nb::class_<View>(m, "View").def(
+      "__init__",
+      [](View* v, int base, int64_t offset, std::vector<int64_t> shape, std::vector<int64_t> strides) {
+        new (v) View{base, offset, std::move(shape), std::move(strides)};
+      },
+      "base"_a, "offset"_a, "shape"_a, "strides"_a);
+  nb::class_<Planes>(m, "Planes")
+      .def(
+          "__init__",
+          [](Planes* p, int64_t offset, int64_t stride, int64_t channels, int64_t height, int64_t width) {
+            new (p) Planes{offset, stride, channels, height, width};
+          },
+          "offset"_a, "stride"_a, "channels"_a, "height"_a, "width"_a);
+  nb::class_<Window>(m, "Window")
+      .def(
+          "__init__",
+          [](Window* w, std::vector<int64_t> in, std::vector<int64_t> out, std::vector<int64_t> kernel,
+             std::vector<int64_t> stride, std::vector<int64_t> dilation, std::vector<int64_t> pad) {
+            for (const auto* pair : {&in, &out, &kernel, &stride, &dilation, &pad})
+              if (pair->size() != 2) throw std::invalid_argument("a window takes pairs (height, width)");
+            new (w) Window{in[0],     in[1],     out[0],      out[1],      kernel[0], kernel[1],
+                           stride[0], stride[1], dilation[0], dilation[1], pad[0],    pad[1]};
+          },
+          "in_size"_a, "out_size"_a, "kernel"_a, "stride"_a, "dilation"_a, "pad"_a);
+  nb::class_<Finish>(m, "Finish")
+      .def(nb::init<>())
+      .def_rw("act", &Finish::act)
+      .def_rw("low", &Finish::low)
+      .def_rw("high", &Finish::high)
+      .def_rw("slope", &Finish::slope)
+      .def_rw("after", &Finish::after)
+      .def_rw("after_low", &Finish::after_low)
+      .def_rw("after_high", &Finish::after_high)
+      .def_rw("after_slope", &Finish::after_slope)
+      .def("add_residual", [](Finish& f, const Planes& p) {
+        f.has_residual = true;
+        f.residual = p;
+      });
+  nb::class_<Holder>(m, "Program")
+      .def(nb::init<int64_t, std::vector<int64_t>, int, const std::string&>(), "arena"_a, "externals"_a, "threads"_a,
+           "isa"_a = "")
+      .def("write",
+           [](Holder& h, int64_t offset, const Vector& v) {
+             h.program.write(offset, v.data(), static_cast<int64_t>(v.shape(0)));
+           })
+      .def("fill", [](Holder& h, const View& y, float value) { h.program.fill(y, value); })
+      .def("unary", [](Holder& h, int kind, const View& a, const View& y, float low,
+                       float high) { h.program.unary(kind, a, y, low, high); })
+      .def("binary", [](Holder& h, int kind, const View& a, const View& b, const View& y, float low,
+                        float high) { h.program.binary(kind, a, b, y, low, high); })
+      .def("reduce", [](Holder& h, int kind, const View& a, const View& y,
+                        int reduced) { h.program.reduce(kind, a, y, reduced); })
+      .def("softmax",
+           [](Holder& h, const View& a, const View& y, float beta) { h.program.softmax(a, y, beta); })
+      .def("resize",
+           [](Holder& h, const Planes& a, const Planes& y, std::vector<int32_t> y0, std::vector<int32_t> y1,
+              const Vector& ty, std::vector<int32_t> x0, std::vector<int32_t> x1, const Vector& tx) {
+             h.program.resize(a, y, std::move(y0), std::move(y1), floats_of(ty), std::move(x0), std::move(x1),
+                              floats_of(tx));
+           })
+      .def("depthwise",
+           [](Holder& h, const Planes& a, const Planes& y, const Window& w, const Vector& weights, const Vector& bias,
+              const Finish& finish) {
+             h.program.depthwise(a, y, w, floats_of(weights), floats_of(bias), finish);
+           })
+      .def("pool", [](Holder& h, const Planes& a, const Planes& y, const Window& w, int kind, float low,
+                      float high) { h.program.pool(a, y, w, kind, low, high); })
+      .def("matvec",
+           [](Holder& h, const View& a, const View& y, const Matrix& weights, const Vector& bias, float low,
+              float high) {
+             h.program.matvec(a, y, weights_of(weights), floats_of(bias), low, high);
+           })
+      .def("product",
+           [](Holder& h, const Planes& a, const Planes& y, const Matrix& weights, const Vector& bias,
+              const Finish& finish) {
+             h.program.product(a, y, weights_of(weights), floats_of(bias), finish);
+             h.borrowed.push_back(nb::cast(weights));
+           })
+      .def("convolution",
+           [](Holder& h, const Planes& a, const Planes& y, const Window& w, const Matrix& weights, const Vector& bias,
+              const Finish& finish) {
+             h.program.convolution(a, y, w, weights_of(weights), floats_of(bias), finish);
+             h.borrowed.push_back(nb::cast(weights));
+           })
+      .def("separable",
+           [](Holder& h, const Planes& a, const Planes& y, int64_t kernel, const Vector& depthwise_weights,
+              const Vector& depthwise_bias, const Finish& depthwise_finish, const Matrix& weights, const Vector& bias,
+              const Finish& finish) {
+             h.program.separable(a, y, kernel, floats_of(depthwise_weights), floats_of(depthwise_bias),
+                                 depthwise_finish, weights_of(weights), floats_of(bias), finish);
+             h.borrowed.push_back(nb::cast(weights));
+           })
+      .def_prop_ro("steps", [](const Holder& h) { return h.program.steps(); })
+      .def_prop_ro("isa", [](const Holder& h) { return std::string(h.program.isa()); })
+      .def_prop_ro("lanes", [](const Holder& h) { return h.program.lanes(); })
+      .def_prop_ro("bytes", [](const Holder& h) { return h.program.bytes(); })
+      .def("max_vectors", [](const Holder& h, int block) { return h.program.max_vectors(block); })
+      .def("packable", [](const Holder& h, int64_t step) { return h.program.packable(step); })
+      .def("layer",
+           [](const Holder& h, int64_t step) {
+             chw::Weights w;
+             int64_t pixels = 0;
+             std::string kind = h.program.layer(step, w, pixels);
+             if (w.data == nullptr) throw std::invalid_argument("the weights have been let go of");
+             const size_t shape[2] = {static_cast<size_t>(w.rows), static_cast<size_t>(w.columns)};
+             nb::object copy = nb::cast(nb::ndarray<nb::numpy, const float, nb::ndim<2>>(w.data, 2, shape, nb::handle()),
+                                        nb::rv_policy::copy);
+             return nb::make_tuple(kind, copy, pixels);
+           })
+      .def("pack",
+           [](Holder& h, int64_t step, int block, int vectors, int64_t slice, int storage) {
+             Packing packing;
+             packing.block = block;
+             packing.vectors = vectors;
+             packing.slice = slice;
+             packing.storage = storage;
+             h.program.pack(step, packing);
+           },
+           "step"_a, "block"_a, "vectors"_a, "slice"_a = 0, "storage"_a = 0)
+      .def("seal",
+           [](Holder& h) {
+             h.program.seal();
+             h.borrowed.clear();
+           })
+      .def("time_step",
+           [](Holder& h, int64_t step, int repeats) {
+             nb::gil_scoped_release free;
+             return h.program.time_step(step, repeats);
+           })
+      .def("profile",
+           [](Holder& h, const nb::list& inputs, const nb::list& outputs) {
+             const auto found = pointers(h, inputs, outputs);
+             nb::gil_scoped_release free;
+             return h.program.profile(found);
+           })
+      .def("run", [](Holder& h, const nb::list& inputs, const nb::list& outputs) {
+        const auto found = pointers(h, inputs, outputs);
+        nb::gil_scoped_release free;
+        h.program.run(found);
+      });
+}

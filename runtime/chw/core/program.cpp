@@ -1,0 +1,880 @@
+#include "program.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+namespace chw {
+
+namespace {
+
+constexpr int64_t kSlack = 256;  // floats before and behind the arena that a vector load may touch
+constexpr int64_t kMost = int64_t{1} << 31;
+constexpr int64_t kWorthSharing = 16384;  // values below which a step stays on one thread
+
+[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument(what); }
+
+void require(bool fine, const char* what) {
+  if (!fine) refuse(what);
+}
+
+int64_t count_of(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (int64_t n : shape) {
+    require(n >= 0 && n <= kMost, "a size is negative or too large");
+    count *= n;
+    require(count <= kMost, "a tensor is too large");
+  }
+  return count;
+}
+
+const Kernels* choose(const std::string& isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (isa == "avx512" || (isa.empty() && avx512)) {
+    require(avx512, "this processor has no AVX-512");
+    return kernels_avx512();
+  }
+  if (isa == "avx2" || (isa.empty() && avx2)) {
+    require(avx2, "this processor has no AVX2 with FMA");
+    return kernels_avx2();
+  }
+#endif
+  const Kernels* base = kernels_portable();
+  if (isa.empty() || isa == base->name || isa == "portable") return base;
+  refuse("this processor has no instruction set '" + isa + "'");
+}
+
+void check_window(const Window& w) {
+  const int64_t all[] = {w.in_h, w.in_w, w.out_h, w.out_w, w.kernel_h, w.kernel_w, w.stride_h, w.stride_w, w.dilation_h,
+                         w.dilation_w};
+  for (int64_t n : all) require(n >= 1 && n <= (1 << 16), "a window has a size outside 1..65536");
+  require(w.pad_h >= 0 && w.pad_h <= (1 << 16) && w.pad_w >= 0 && w.pad_w <= (1 << 16),
+          "a window has a padding outside 0..65536");
+  require((w.out_h - 1) * w.stride_h - w.pad_h < w.in_h && (w.out_w - 1) * w.stride_w - w.pad_w < w.in_w,
+          "a window starts behind the picture");
+}
+
+void check_finish(const Finish& f, int64_t channels) {
+  require(f.act >= 0 && f.act <= 2 && f.after >= 0 && f.after <= 2, "no such activation");
+  const auto fits = [&](int act, const std::vector<float>& slope) {
+    return act != static_cast<int>(Act::kPrelu) || static_cast<int64_t>(slope.size()) == channels;
+  };
+  require(fits(f.act, f.slope) && fits(f.after, f.after_slope), "a slope does not have one value per channel");
+}
+
+// Loops over all but the last axis of views of one shape.
+struct Walk {
+  std::vector<int64_t> shape;
+  int64_t outer = 1, inner = 1;
+  explicit Walk(const std::vector<int64_t>& full) : shape(full) {
+    if (!shape.empty()) {
+      inner = shape.back();
+      shape.pop_back();
+    }
+    for (int64_t n : shape) outer *= n;
+  }
+  int64_t at(int64_t index, const std::vector<int64_t>& strides) const {
+    int64_t offset = 0;
+    for (size_t i = shape.size(); i-- > 0;) {
+      offset += index % shape[i] * strides[i];
+      index /= shape[i];
+    }
+    return offset;
+  }
+};
+
+// Merges axes that lie contiguously in every view, and puts the longest run last where that is free to choose.
+void collapse(std::vector<int64_t>& shape, std::vector<std::vector<int64_t>*> strides) {
+  std::vector<int64_t> kept;
+  std::vector<std::vector<int64_t>> found(strides.size());
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 1) continue;
+    bool merges = !kept.empty();
+    for (size_t v = 0; v < strides.size() && merges; ++v)
+      merges = found[v].back() == (*strides[v])[i] * shape[i];
+    if (merges) {
+      kept.back() *= shape[i];
+      for (size_t v = 0; v < strides.size(); ++v) found[v].back() = (*strides[v])[i];
+    } else {
+      kept.push_back(shape[i]);
+      for (size_t v = 0; v < strides.size(); ++v) found[v].push_back((*strides[v])[i]);
+    }
+  }
+  shape = kept;
+  for (size_t v = 0; v < strides.size(); ++v) *strides[v] = found[v];
+}
+
+}  // namespace
+
+// ---- steps
+
+struct Step {
+  virtual ~Step() = default;
+  virtual void run(Program& p) = 0;
+  virtual int64_t scratch(const Program&) const { return 0; }
+  virtual int64_t bytes() const { return 0; }
+
+ protected:
+  static float* at(Program& p, const View& v) { return (v.base ? p.bound_[v.base - 1] : p.arena_) + v.offset; }
+  static float* arena(Program& p) { return p.arena_; }
+  static const Kernels& kernels(const Program& p) { return *p.kernels_; }
+  static Threads& threads(Program& p) { return p.threads_; }
+  static float* scratch_of(Program& p, int thread) { return p.scratch_[thread].data(); }
+};
+
+namespace {
+
+// Shares `outer` rows of `inner` values among threads, in a few chunks each.
+template <class F>
+void share(Threads& threads, int64_t outer, int64_t inner, const F& rows) {
+  const int64_t chunks = outer * inner < kWorthSharing ? 1 : std::min<int64_t>(outer, 4 * threads.count());
+  threads.each(chunks, [&](int64_t chunk, int) { rows(outer * chunk / chunks, outer * (chunk + 1) / chunks); });
+}
+
+struct FillStep : Step {
+  View y;
+  float value;
+  void run(Program& p) override {
+    float* to = at(p, y);
+    const Walk walk(y.shape);
+    const int64_t step = y.strides.empty() ? 1 : y.strides.back();
+    for (int64_t i = 0; i < walk.outer; ++i) {
+      float* row = to + walk.at(i, y.strides);
+      for (int64_t k = 0; k < walk.inner; ++k) row[k * step] = value;
+    }
+  }
+};
+
+struct UnaryStep : Step {
+  View a, y;
+  Unary kind;
+  float low, high;
+  void run(Program& p) override {
+    const float* from = at(p, a);
+    float* to = at(p, y);
+    const Walk walk(y.shape);
+    const int64_t as = a.strides.empty() ? 1 : a.strides.back(), ys = y.strides.empty() ? 1 : y.strides.back();
+    share(threads(p), walk.outer, walk.inner, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i)
+        kernels(p).unary(kind, from + walk.at(i, a.strides), as, to + walk.at(i, y.strides), ys, walk.inner, low, high);
+    });
+  }
+};
+
+struct BinaryStep : Step {
+  View a, b, y;
+  Binary kind;
+  float low, high;
+  void run(Program& p) override {
+    const float *first_of = at(p, a), *second_of = at(p, b);
+    float* to = at(p, y);
+    const Walk walk(y.shape);
+    const auto last_of = [](const View& v) { return v.strides.empty() ? 1 : v.strides.back(); };
+    share(threads(p), walk.outer, walk.inner, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i)
+        kernels(p).binary(kind, first_of + walk.at(i, a.strides), last_of(a), second_of + walk.at(i, b.strides),
+                          last_of(b), to + walk.at(i, y.strides), last_of(y), walk.inner, low, high);
+    });
+  }
+};
+
+struct ReduceStep : Step {
+  View a, y;
+  Reduce kind;
+  int reduced;
+  void run(Program& p) override {
+    const float* from = at(p, a);
+    float* to = at(p, y);
+    const size_t kept = a.shape.size() - static_cast<size_t>(reduced);
+    std::vector<int64_t> shape(a.shape.begin() + static_cast<int64_t>(kept), a.shape.end());
+    std::vector<int64_t> strides(a.strides.begin() + static_cast<int64_t>(kept), a.strides.end());
+    collapse(shape, {&strides});
+    const Walk inside(shape);
+    const int64_t step = strides.empty() ? 1 : strides.back(), total = inside.outer * inside.inner;
+    std::vector<int64_t> outer_shape(a.shape.begin(), a.shape.begin() + static_cast<int64_t>(kept));
+    outer_shape.push_back(1);
+    const Walk outside(outer_shape);
+    const float infinity = std::numeric_limits<float>::infinity();
+    const float start = kind == Reduce::kMax ? -infinity : kind == Reduce::kMin ? infinity
+                        : kind == Reduce::kProduct ? 1.0f : 0.0f;
+    share(threads(p), outside.outer, total, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const float* base = from + outside.at(i, a.strides);
+        float value = start;
+        for (int64_t k = 0; k < inside.outer; ++k)
+          value = kernels(p).reduce(kind, base + inside.at(k, strides), step, inside.inner, value);
+        to[outside.at(i, y.strides)] = kind == Reduce::kMean ? value / static_cast<float>(total) : value;
+      }
+    });
+  }
+};
+
+struct SoftmaxStep : Step {
+  View a, y;
+  float beta;
+  void run(Program& p) override {
+    const float* from = at(p, a);
+    float* to = at(p, y);
+    const Walk walk(y.shape);
+    const int64_t as = a.strides.empty() ? 1 : a.strides.back(), ys = y.strides.empty() ? 1 : y.strides.back();
+    for (int64_t i = 0; i < walk.outer; ++i) {
+      const float* row = from + walk.at(i, a.strides);
+      float* out = to + walk.at(i, y.strides);
+      float largest = -std::numeric_limits<float>::infinity(), sum = 0;
+      for (int64_t k = 0; k < walk.inner; ++k) largest = std::max(largest, row[k * as]);
+      for (int64_t k = 0; k < walk.inner; ++k) sum += out[k * ys] = std::exp((row[k * as] - largest) * beta);
+      for (int64_t k = 0; k < walk.inner; ++k) out[k * ys] /= sum;
+    }
+  }
+};
+
+struct ResizeStep : Step {
+  Planes a, y;
+  std::vector<int32_t> y0, y1, x0, x1;
+  std::vector<float> ty, tx;
+  void run(Program& p) override {
+    share(threads(p), y.channels, y.pixels(), [&](int64_t first, int64_t last) {
+      for (int64_t c = first; c < last; ++c) {
+        const float* from = arena(p) + a.offset + c * a.stride;
+        float* to = arena(p) + y.offset + c * y.stride;
+        for (int64_t row = 0; row < y.height; ++row, to += y.width)
+          kernels(p).resize_rows(from + y0[row] * a.width, from + y1[row] * a.width, ty[row], x0.data(), x1.data(),
+                                 tx.data(), to, y.width);
+      }
+    });
+  }
+};
+
+struct DepthwiseStep : Step {
+  Planes a, y;
+  std::vector<float> weights, bias, slope;
+  Depthwise d;
+  int64_t multiplier;
+  int64_t scratch(const Program& p) const override { return kernels(p).padded_floats(d.window); }
+  void run(Program& p) override {
+    threads(p).each(y.channels, [&](int64_t c, int thread) {
+      kernels(p).depthwise_plane(arena(p) + a.offset + c / multiplier * a.stride, arena(p) + y.offset + c * y.stride, c,
+                                 d, scratch_of(p, thread));
+    });
+  }
+};
+
+struct PoolStep : Step {
+  Planes a, y;
+  Window w;
+  Pool kind;
+  float low, high;
+  int64_t scratch(const Program& p) const override { return kernels(p).padded_floats(w); }
+  void run(Program& p) override {
+    threads(p).each(y.channels, [&](int64_t c, int thread) {
+      kernels(p).pool_plane(arena(p) + a.offset + c * a.stride, arena(p) + y.offset + c * y.stride, w, kind, low, high,
+                            scratch_of(p, thread));
+    });
+  }
+};
+
+struct MatvecStep : Step {
+  View a, y;
+  std::vector<float> weights, bias;
+  int64_t rows, columns;
+  float low, high;
+  void run(Program& p) override {
+    const float* x = at(p, a);
+    float* to = at(p, y);
+    share(threads(p), rows, columns, [&](int64_t first, int64_t last) {
+      kernels(p).matvec(weights.data(), x, bias.data(), to, columns, first, last, low, high);
+    });
+  }
+  int64_t bytes() const override { return static_cast<int64_t>(weights.size() * sizeof(float)); }
+};
+
+uint16_t half_of(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = (bits >> 16) & 0x8000u, exponent = (bits >> 23) & 255u, fraction = bits & 0x7FFFFFu;
+  if (exponent == 0) return static_cast<uint16_t>(sign);
+  const int e = static_cast<int>(exponent) - 112;
+  if (e <= 0) return static_cast<uint16_t>(sign | ((fraction | 0x800000u) >> (14 - e)));
+  return static_cast<uint16_t>(sign | static_cast<uint32_t>(e) << 10 | fraction >> 13);
+}
+
+enum class Source { kPixels, kWindow, kDepthwise };
+
+struct Slice {
+  int64_t column = 0;
+  std::vector<uint32_t> starts;
+  std::vector<uint16_t> columns;
+  std::vector<float> f32;
+  std::vector<uint16_t> f16;
+  std::vector<int8_t> i8;
+};
+
+struct MatrixStep : Step {
+  Planes a, y;
+  Source source = Source::kPixels;
+  Window window{};
+  Depthwise depthwise;
+  std::vector<float> depthwise_weights, depthwise_bias, depthwise_slope;
+  std::vector<uint16_t> edges;
+  int64_t edge_stride = 0;
+  Weights given;  // borrowed
+  int64_t channels = 0, columns = 0;
+  std::vector<float> bias, slope, after_slope, scale;
+  Finish finish;
+  Packing packing;
+  std::vector<Slice> slices;
+  int64_t groups = 0, widest = 0;
+  std::vector<int64_t> parts;  // group ranges that threads share
+  int64_t tiles = 0;
+  RowsKernel kernel = nullptr;
+
+  int64_t tile_floats(const Program& p) const { return columns * packing.vectors * kernels(p).lanes; }
+  int64_t sums_floats(const Program& p) const {
+    return slices.size() > 1 ? groups * packing.block * packing.vectors * kernels(p).lanes : 0;
+  }
+  int64_t scratch(const Program& p) const override { return tile_floats(p) + sums_floats(p) + widest + 256; }
+  int64_t bytes() const override {
+    int64_t total = 0;
+    for (const Slice& s : slices)
+      total += static_cast<int64_t>(s.starts.size() * 4 + s.columns.size() * 2 + s.f32.size() * 4 + s.f16.size() * 2 +
+                                    s.i8.size());
+    return total;
+  }
+
+  void pack(const Program& p, const Packing& chosen) {
+    const int places[] = {-1, 0, 1, -1, 2, -1, -1, -1, 3};
+    require(chosen.block >= 1 && chosen.block <= 8 && places[chosen.block] >= 0, "a block has 1, 2, 4 or 8 channels");
+    require(chosen.vectors >= 1 && chosen.vectors <= 8, "a tile has 1 to 8 vectors");
+    require(chosen.storage >= 0 && chosen.storage <= 2, "no such weight storage");
+    require(chosen.slice >= 0, "a slice is negative");
+    RowsKernel const found = kernels(p).rows[places[chosen.block]][chosen.vectors - 1];
+    require(found != nullptr, "a tile of that many vectors does not go with that block");
+    require(given.data != nullptr, "the weights have been let go of");
+    packing = chosen;
+    kernel = found;
+    const int64_t block = packing.block, width = packing.slice ? std::min(packing.slice, columns) : columns;
+    const int64_t widest_slice = std::min<int64_t>(width, 65536);  // columns are 16 bits
+    groups = (channels + block - 1) / block;
+    slices.clear();
+    scale.assign(static_cast<size_t>(channels), 0.0f);
+    if (packing.storage == 2)
+      for (int64_t r = 0; r < channels; ++r) {
+        for (int64_t k = 0; k < columns; ++k)
+          scale[r] = std::max(scale[r], std::fabs(given.data[r * columns + k]) / 127.0f);
+      }
+    for (int64_t start = 0; start < columns; start += widest_slice) pack_slice(start, std::min(columns, start + widest_slice));
+    widest = 0;
+    for (const Slice& s : slices)
+      for (int64_t g = 0; g < groups; ++g)
+        widest = std::max<int64_t>(widest, static_cast<int64_t>(s.starts[g + 1] - s.starts[g]) * block);
+    split(p);
+  }
+
+  void pack_slice(int64_t first, int64_t last) {
+    Slice s;
+    s.column = first;
+    const int64_t block = packing.block;
+    s.starts.push_back(0);
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t row = g * block, rows = std::min(block, channels - row);
+      for (int64_t k = first; k < last; ++k) {
+        bool any = false;
+        for (int64_t b = 0; b < rows; ++b) any |= given.data[(row + b) * columns + k] != 0.0f;
+        if (!any) continue;
+        s.columns.push_back(static_cast<uint16_t>(k - first));
+        for (int64_t b = 0; b < block; ++b) {
+          const float w = b < rows ? given.data[(row + b) * columns + k] : 0.0f;
+          if (packing.storage == 0) s.f32.push_back(w);
+          if (packing.storage == 1) s.f16.push_back(half_of(w));
+          if (packing.storage == 2) {
+            const float unit = b < rows ? scale[row + b] : 0.0f;
+            s.i8.push_back(unit > 0 ? static_cast<int8_t>(std::lrint(w / unit)) : int8_t{0});
+          }
+        }
+      }
+      s.starts.push_back(static_cast<uint32_t>(s.columns.size()));
+    }
+    if (packing.storage == 1) s.f16.resize(s.f16.size() + 32);  // widening reads whole vectors
+    s.columns.shrink_to_fit();
+    s.f32.shrink_to_fit();
+    s.f16.shrink_to_fit();
+    s.i8.shrink_to_fit();
+    slices.push_back(std::move(s));
+  }
+
+  // Tiles of nearly equal size; where they are fewer than the threads want, groups are shared out as well.
+  void split(const Program& p) {
+    const int64_t vectors = (y.pixels() + kernels(p).lanes - 1) / kernels(p).lanes;
+    tiles = (vectors + packing.vectors - 1) / packing.vectors;
+    const int64_t wanted = threads(const_cast<Program&>(p)).count();
+    const int64_t shares = wanted == 1 || tiles >= 2 * wanted ? 1 : std::min<int64_t>(groups, (2 * wanted + tiles - 1) / tiles);
+    parts.assign(1, 0);
+    int64_t total = groups, seen = 0;  // a group costs its entries, and one for storing
+    for (const Slice& s : slices) total += s.starts.back();
+    for (int64_t g = 0; g < groups; ++g) {
+      seen += 1;
+      for (const Slice& s : slices) seen += s.starts[g + 1] - s.starts[g];
+      if (seen * shares >= total * static_cast<int64_t>(parts.size())) parts.push_back(g + 1);
+    }
+    if (parts.back() != groups) parts.push_back(groups);
+  }
+
+  void run(Program& p) override {
+    const int lanes = kernels(p).lanes;
+    const int64_t shares = static_cast<int64_t>(parts.size()) - 1;
+    threads(p).each(tiles * shares, [&](int64_t task, int thread) { tile(p, task / shares, task % shares, lanes, thread); });
+  }
+
+  void tile(Program& p, int64_t index, int64_t part, int lanes, int thread) {
+    const int64_t vectors = (y.pixels() + lanes - 1) / lanes;
+    const int64_t v0 = vectors * index / tiles, v1 = vectors * (index + 1) / tiles;
+    const int count = static_cast<int>(v1 - v0);
+    const int64_t pixel = v0 * lanes;
+    float* packed = scratch_of(p, thread);
+    packed += (-reinterpret_cast<intptr_t>(packed) & 63) / static_cast<intptr_t>(sizeof(float));
+    const Kernels& k = kernels(p);
+    const float* planes = arena(p) + a.offset;
+    if (source == Source::kPixels)
+      k.fill_copy(planes, a.stride, a.channels, pixel, count, packed);
+    else if (source == Source::kWindow)
+      k.fill_window(planes, a.stride, a.channels, window, pixel, count, packed);
+    else
+      k.fill_depthwise(planes, a.stride, a.channels, depthwise, edges.data(), edge_stride, pixel, count, packed);
+    Rows r{};
+    r.bias = bias.data();
+    r.scale = scale.data();
+    r.storage = packing.storage;
+    r.first = parts[static_cast<size_t>(part)];
+    r.last = parts[static_cast<size_t>(part) + 1];
+    r.channels = channels;
+    r.sums = packed + tile_floats(p);
+    r.scratch = r.sums + sums_floats(p);
+    r.out = arena(p) + y.offset + pixel;
+    r.out_stride = y.stride;
+    r.pixels = std::min<int64_t>(static_cast<int64_t>(count) * lanes, y.pixels() - pixel);
+    r.pixel0 = pixel;
+    r.epilogue.act = static_cast<Act>(finish.act);
+    r.epilogue.low = finish.low;
+    r.epilogue.high = finish.high;
+    r.epilogue.slope = slope.empty() ? nullptr : slope.data();
+    r.epilogue.after = static_cast<Act>(finish.after);
+    r.epilogue.after_low = finish.after_low;
+    r.epilogue.after_high = finish.after_high;
+    r.epilogue.after_slope = after_slope.empty() ? nullptr : after_slope.data();
+    if (finish.has_residual) {
+      r.epilogue.residual = arena(p) + finish.residual.offset;
+      r.epilogue.residual_stride = finish.residual.stride;
+    }
+    const int places[] = {-1, 0, 1, -1, 2, -1, -1, -1, 3};
+    const RowsKernel rows = k.rows[places[packing.block]][count - 1];
+    for (size_t i = 0; i < slices.size(); ++i) {
+      const Slice& s = slices[i];
+      r.tile = packed + s.column * count * lanes;
+      r.starts = s.starts.data();
+      r.columns = s.columns.data();
+      r.weights = packing.storage == 0   ? static_cast<const void*>(s.f32.data())
+                  : packing.storage == 1 ? static_cast<const void*>(s.f16.data())
+                                         : static_cast<const void*>(s.i8.data());
+      r.begins = i == 0;
+      r.ends = i + 1 == slices.size();
+      rows(r);
+    }
+  }
+};
+
+}  // namespace
+
+// ---- the program
+
+Program::Program(int64_t arena, std::vector<int64_t> externals, int threads, const std::string& isa)
+    : kernels_(choose(isa)), arena_size_(arena), externals_(std::move(externals)), threads_(std::clamp(threads, 1, 256)) {
+  require(arena >= 0 && arena <= kMost, "the arena is too large");
+  for (int64_t n : externals_) require(n >= 0 && n <= kMost, "an external buffer is too large");
+  const size_t total = static_cast<size_t>(arena + 2 * kSlack + 16);
+  arena_storage_ = std::make_unique<float[]>(total);
+  float* first = arena_storage_.get() + kSlack;
+  arena_ = first + (-reinterpret_cast<intptr_t>(first) & 63) / static_cast<intptr_t>(sizeof(float));
+  bound_.assign(externals_.size(), nullptr);
+  scratch_.resize(static_cast<size_t>(threads_.count()));
+}
+
+Program::~Program() = default;
+
+void Program::check(const View& v, const char* what, bool write) const {
+  const auto fail = [&](const char* why) { refuse(std::string(what) + ": " + why); };
+  if (v.base < 0 || v.base > static_cast<int64_t>(externals_.size())) fail("no such buffer");
+  if (v.shape.size() != v.strides.size()) fail("shape and strides differ in length");
+  const int64_t size = v.base ? externals_[static_cast<size_t>(v.base - 1)] : arena_size_;
+  if (count_of(v.shape) == 0) fail("it is empty");
+  int64_t least = v.offset, most = v.offset;
+  if (v.offset < 0 || v.offset >= size) fail("it starts outside its buffer");
+  for (size_t i = 0; i < v.shape.size(); ++i) {
+    if (v.strides[i] < -kMost || v.strides[i] > kMost) fail("a stride is too large");
+    const int64_t reach = (v.shape[i] - 1) * v.strides[i];
+    (reach < 0 ? least : most) += reach;
+    if (write && v.shape[i] > 1 && v.strides[i] == 0) fail("it would be written twice in one place");
+  }
+  if (least < 0 || most >= size) fail("it reaches outside its buffer");
+}
+
+void Program::check(const Planes& p, const char* what, int64_t before, int64_t behind) const {
+  const auto fail = [&](const char* why) { refuse(std::string(what) + ": " + why); };
+  if (p.channels < 1 || p.height < 1 || p.width < 1 || p.channels > kMost || p.height > kMost || p.width > kMost)
+    fail("a size is not positive");
+  if (p.height * p.width > kMost || p.stride < 0 || p.stride > kMost) fail("a size is too large");
+  if (p.stride < p.pixels() && p.channels > 1) fail("planes overlap");
+  if (p.offset < before || p.offset + (p.channels - 1) * p.stride + p.pixels() + behind > arena_size_)
+    fail("it reaches outside the arena");
+}
+
+Step& Program::add(std::unique_ptr<Step> step) {
+  require(!sealed_, "the program is sealed");
+  steps_.push_back(std::move(step));
+  return *steps_.back();
+}
+
+void Program::write(int64_t offset, const float* data, int64_t count) {
+  require(offset >= 0 && count >= 0 && offset <= arena_size_ && count <= arena_size_ - offset,
+          "a constant reaches outside the arena");
+  std::copy(data, data + count, arena_ + offset);
+}
+
+void Program::fill(const View& y, float value) {
+  check(y, "fill", true);
+  auto step = std::make_unique<FillStep>();
+  step->y = y;
+  step->value = value;
+  collapse(step->y.shape, {&step->y.strides});
+  add(std::move(step));
+}
+
+void Program::unary(int kind, const View& a, const View& y, float low, float high) {
+  require(kind >= 0 && kind < static_cast<int>(Unary::kCount), "no such operation");
+  require(a.shape == y.shape, "unary: shapes differ");
+  check(a, "unary, from", false);
+  check(y, "unary, to", true);
+  auto step = std::make_unique<UnaryStep>();
+  step->a = a;
+  step->y = y;
+  step->kind = static_cast<Unary>(kind);
+  step->low = low;
+  step->high = high;
+  std::vector<int64_t> shape = y.shape;
+  collapse(shape, {&step->a.strides, &step->y.strides});
+  step->a.shape = step->y.shape = shape;
+  add(std::move(step));
+}
+
+void Program::binary(int kind, const View& a, const View& b, const View& y, float low, float high) {
+  require(kind >= 0 && kind < static_cast<int>(Binary::kCount), "no such operation");
+  require(a.shape == y.shape && b.shape == y.shape, "binary: shapes differ");
+  check(a, "binary, first", false);
+  check(b, "binary, second", false);
+  check(y, "binary, to", true);
+  auto step = std::make_unique<BinaryStep>();
+  step->a = a;
+  step->b = b;
+  step->y = y;
+  step->kind = static_cast<Binary>(kind);
+  step->low = low;
+  step->high = high;
+  std::vector<int64_t> shape = y.shape;
+  collapse(shape, {&step->a.strides, &step->b.strides, &step->y.strides});
+  step->a.shape = step->b.shape = step->y.shape = shape;
+  add(std::move(step));
+}
+
+void Program::reduce(int kind, const View& a, const View& y, int reduced) {
+  require(kind >= 0 && kind < static_cast<int>(Reduce::kCount), "no such operation");
+  require(reduced >= 1 && reduced <= static_cast<int>(a.shape.size()), "reduce: no such axes");
+  check(a, "reduce, from", false);
+  check(y, "reduce, to", true);
+  require(std::equal(y.shape.begin(), y.shape.end(), a.shape.begin(), a.shape.end() - reduced), "reduce: shapes differ");
+  auto step = std::make_unique<ReduceStep>();
+  step->a = a;
+  step->y = y;
+  step->y.shape.push_back(1);
+  step->y.strides.push_back(1);
+  step->kind = static_cast<Reduce>(kind);
+  step->reduced = reduced;
+  add(std::move(step));
+}
+
+void Program::softmax(const View& a, const View& y, float beta) {
+  require(a.shape == y.shape && !a.shape.empty(), "softmax: shapes differ");
+  check(a, "softmax, from", false);
+  check(y, "softmax, to", true);
+  auto step = std::make_unique<SoftmaxStep>();
+  step->a = a;
+  step->y = y;
+  step->beta = beta;
+  add(std::move(step));
+}
+
+void Program::resize(const Planes& a, const Planes& y, std::vector<int32_t> y0, std::vector<int32_t> y1,
+                     std::vector<float> ty, std::vector<int32_t> x0, std::vector<int32_t> x1, std::vector<float> tx) {
+  check(a, "resize, from", 0, 0);
+  check(y, "resize, to", 0, 0);
+  require(a.channels == y.channels, "resize: channels differ");
+  const auto fits = [](const std::vector<int32_t>& index, int64_t n, int64_t size) {
+    return static_cast<int64_t>(index.size()) == n &&
+           std::all_of(index.begin(), index.end(), [&](int32_t i) { return i >= 0 && i < size; });
+  };
+  require(fits(y0, y.height, a.height) && fits(y1, y.height, a.height) && fits(x0, y.width, a.width) &&
+              fits(x1, y.width, a.width) && static_cast<int64_t>(ty.size()) == y.height &&
+              static_cast<int64_t>(tx.size()) == y.width,
+          "resize: the tables do not fit");
+  auto step = std::make_unique<ResizeStep>();
+  step->a = a;
+  step->y = y;
+  step->y0 = std::move(y0);
+  step->y1 = std::move(y1);
+  step->x0 = std::move(x0);
+  step->x1 = std::move(x1);
+  step->ty = std::move(ty);
+  step->tx = std::move(tx);
+  add(std::move(step));
+}
+
+void Program::depthwise(const Planes& a, const Planes& y, const Window& w, std::vector<float> weights,
+                        std::vector<float> bias, const Finish& finish) {
+  check(a, "depthwise, from", 0, 0);
+  check(y, "depthwise, to", 0, 0);
+  check_window(w);
+  check_finish(finish, y.channels);
+  require(w.in_h == a.height && w.in_w == a.width && w.out_h == y.height && w.out_w == y.width,
+          "depthwise: the window does not fit");
+  require(y.channels % a.channels == 0, "depthwise: channels do not divide");
+  require(static_cast<int64_t>(weights.size()) == y.channels * w.kernel_h * w.kernel_w &&
+              static_cast<int64_t>(bias.size()) == y.channels,
+          "depthwise: the weights do not fit");
+  auto step = std::make_unique<DepthwiseStep>();
+  step->a = a;
+  step->y = y;
+  step->weights = std::move(weights);
+  step->bias = std::move(bias);
+  step->slope = finish.slope;
+  step->multiplier = y.channels / a.channels;
+  step->d = {w,           step->weights.data(), step->bias.data(), static_cast<Act>(finish.act),
+             finish.low, finish.high,          step->slope.empty() ? nullptr : step->slope.data()};
+  require(kernels_->padded_floats(w) <= kMost, "depthwise: the window is too large");
+  add(std::move(step));
+}
+
+void Program::pool(const Planes& a, const Planes& y, const Window& w, int kind, float low, float high) {
+  check(a, "pool, from", 0, 0);
+  check(y, "pool, to", 0, 0);
+  check_window(w);
+  require(kind == 0 || kind == 1, "no such pooling");
+  require(w.in_h == a.height && w.in_w == a.width && w.out_h == y.height && w.out_w == y.width &&
+              a.channels == y.channels && w.dilation_h == 1 && w.dilation_w == 1,
+          "pool: the window does not fit");
+  require(kernels_->padded_floats(w) <= kMost, "pool: the window is too large");
+  auto step = std::make_unique<PoolStep>();
+  step->a = a;
+  step->y = y;
+  step->w = w;
+  step->kind = static_cast<Pool>(kind);
+  step->low = low;
+  step->high = high;
+  add(std::move(step));
+}
+
+void Program::matvec(const View& a, const View& y, Weights weights, std::vector<float> bias, float low, float high) {
+  check(a, "matvec, from", false);
+  check(y, "matvec, to", true);
+  const auto plain = [](const View& v, int64_t n) {
+    return v.shape.size() == 1 && v.shape[0] == n && (v.strides[0] == 1 || n == 1);
+  };
+  require(plain(a, weights.columns) && plain(y, weights.rows) && static_cast<int64_t>(bias.size()) == weights.rows,
+          "matvec: the weights do not fit");
+  auto step = std::make_unique<MatvecStep>();
+  step->a = a;
+  step->y = y;
+  step->weights.assign(weights.data, weights.data + weights.rows * weights.columns);
+  step->bias = std::move(bias);
+  step->rows = weights.rows;
+  step->columns = weights.columns;
+  step->low = low;
+  step->high = high;
+  add(std::move(step));
+}
+
+Step& Program::matrix(const Planes& a, const Planes& y, int64_t columns, Weights weights, std::vector<float> bias,
+                      const Finish& finish) {
+  check(a, "product, from", 0, 0);
+  check(y, "product, to", 0, 0);
+  check_finish(finish, y.channels);
+  require(columns >= 1 && columns <= kMost && weights.columns == columns && weights.rows == y.channels &&
+              static_cast<int64_t>(bias.size()) == y.channels,
+          "product: the weights do not fit");
+  if (finish.has_residual) {
+    check(finish.residual, "product, residual", 0, 0);
+    require(finish.residual.channels == y.channels && finish.residual.pixels() == y.pixels(),
+            "product: the residual does not fit");
+  }
+  auto step = std::make_unique<MatrixStep>();
+  step->a = a;
+  step->y = y;
+  step->given = weights;
+  step->channels = y.channels;
+  step->columns = columns;
+  step->bias = std::move(bias);
+  step->finish = finish;
+  step->slope = finish.slope;
+  step->after_slope = finish.after_slope;
+  return add(std::move(step));
+}
+
+void Program::product(const Planes& a, const Planes& y, Weights weights, std::vector<float> bias, const Finish& finish) {
+  require(a.pixels() == y.pixels(), "product: pixels differ");
+  auto& step = static_cast<MatrixStep&>(matrix(a, y, a.channels, weights, std::move(bias), finish));
+  step.source = Source::kPixels;
+  step.pack(*this, {1, std::min(4, max_vectors(1)), 0, 0});
+}
+
+void Program::convolution(const Planes& a, const Planes& y, const Window& w, Weights weights, std::vector<float> bias,
+                          const Finish& finish) {
+  check_window(w);
+  require(w.in_h == a.height && w.in_w == a.width && w.out_h == y.height && w.out_w == y.width,
+          "convolution: the window does not fit");
+  auto& step = static_cast<MatrixStep&>(
+      matrix(a, y, a.channels * w.kernel_h * w.kernel_w, weights, std::move(bias), finish));
+  step.source = Source::kWindow;
+  step.window = w;
+  step.pack(*this, {4, 2, 0, 0});
+}
+
+void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::vector<float> depthwise_weights,
+                        std::vector<float> depthwise_bias, const Finish& depthwise_finish, Weights weights,
+                        std::vector<float> bias, const Finish& finish) {
+  require(kernel == 3 || kernel == 5, "separable: the kernel is 3 or 5");
+  require(a.height == y.height && a.width == y.width, "separable: pixels differ");
+  require(a.height <= (1 << 16) && a.width <= (1 << 16), "separable: the picture is too large");
+  check_finish(depthwise_finish, a.channels);
+  require(static_cast<int64_t>(depthwise_weights.size()) == a.channels * kernel * kernel &&
+              static_cast<int64_t>(depthwise_bias.size()) == a.channels,
+          "separable: the depthwise weights do not fit");
+  const int64_t reach = kernel / 2, margin = reach * a.width + reach;
+  check(a, "separable, from", margin, margin);
+  require(a.channels == 1 || a.stride >= a.pixels() + margin, "separable: the planes have no margins");
+  auto& step = static_cast<MatrixStep&>(matrix(a, y, a.channels, weights, std::move(bias), finish));
+  step.source = Source::kDepthwise;
+  step.depthwise_weights = std::move(depthwise_weights);
+  step.depthwise_bias = std::move(depthwise_bias);
+  step.depthwise_slope = depthwise_finish.slope;
+  Window w{a.height, a.width, y.height, y.width, kernel, kernel, 1, 1, 1, 1, reach, reach};
+  step.depthwise = {w,
+                    step.depthwise_weights.data(),
+                    step.depthwise_bias.data(),
+                    static_cast<Act>(depthwise_finish.act),
+                    depthwise_finish.low,
+                    depthwise_finish.high,
+                    step.depthwise_slope.empty() ? nullptr : step.depthwise_slope.data()};
+  const int lanes = kernels_->lanes;
+  step.edge_stride = (a.pixels() + lanes - 1) / lanes;
+  step.edges.assign(static_cast<size_t>(kernel * step.edge_stride), 0);
+  for (int64_t dx = -reach; dx <= reach; ++dx)
+    for (int64_t p = 0; p < a.pixels(); ++p) {
+      const int64_t x = p % a.width + dx;
+      if (x >= 0 && x < a.width)
+        step.edges[static_cast<size_t>((dx + reach) * step.edge_stride + p / lanes)] |=
+            static_cast<uint16_t>(1u << (p % lanes));
+    }
+  step.pack(*this, {1, std::min(4, max_vectors(1)), 0, 0});
+}
+
+int Program::max_vectors(int block) const {
+  const int place = block == 1 ? 0 : block == 2 ? 1 : block == 4 ? 2 : block == 8 ? 3 : -1;
+  require(place >= 0, "a block has 1, 2, 4 or 8 channels");
+  int most = 0;
+  for (int v = 0; v < 8; ++v)
+    if (kernels_->rows[place][v]) most = v + 1;
+  return most;
+}
+
+bool Program::packable(int64_t step) const {
+  require(step >= 0 && step < steps(), "no such step");
+  return dynamic_cast<const MatrixStep*>(steps_[static_cast<size_t>(step)].get()) != nullptr;
+}
+
+std::string Program::layer(int64_t step, Weights& weights, int64_t& pixels) const {
+  require(packable(step), "that step has no weights to pack");
+  const auto& matrix = static_cast<const MatrixStep&>(*steps_[static_cast<size_t>(step)]);
+  weights = matrix.given;
+  pixels = matrix.y.pixels();
+  if (matrix.source == Source::kPixels) return "pixels";
+  const Window& w = matrix.source == Source::kWindow ? matrix.window : matrix.depthwise.window;
+  return (matrix.source == Source::kWindow ? "window" : "depthwise") + std::to_string(w.kernel_h) + "x" +
+         std::to_string(w.kernel_w) + "s" + std::to_string(w.stride_h) + "w" + std::to_string(w.out_w);
+}
+
+void Program::pack(int64_t step, const Packing& packing) {
+  require(!sealed_, "the program is sealed");
+  require(packable(step), "that step has no weights to pack");
+  static_cast<MatrixStep&>(*steps_[static_cast<size_t>(step)]).pack(*this, packing);
+}
+
+void Program::seal() {
+  sealed_ = true;
+  for (auto& step : steps_)
+    if (auto* matrix = dynamic_cast<MatrixStep*>(step.get())) matrix->given.data = nullptr;
+  reserve();
+}
+
+void Program::reserve() {
+  int64_t most = 0;
+  for (const auto& step : steps_) most = std::max(most, step->scratch(*this));
+  for (auto& scratch : scratch_)
+    if (static_cast<int64_t>(scratch.size()) < most + 64) scratch.assign(static_cast<size_t>(most + 64), 0.0f);
+}
+
+void Program::run(const std::vector<float*>& externals) {
+  require(externals.size() == externals_.size(), "the wrong number of buffers");
+  require(sealed_, "the program is not sealed");
+  bound_ = externals;
+  for (auto& step : steps_) step->run(*this);
+}
+
+std::vector<double> Program::profile(const std::vector<float*>& externals) {
+  require(externals.size() == externals_.size(), "the wrong number of buffers");
+  require(sealed_, "the program is not sealed");
+  bound_ = externals;
+  std::vector<double> seconds;
+  for (auto& step : steps_) {
+    const auto start = std::chrono::steady_clock::now();
+    step->run(*this);
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return seconds;
+}
+
+double Program::time_step(int64_t step, int repeats) {
+  require(packable(step), "only steps with weights to pack are timed alone");
+  require(repeats >= 1 && repeats <= 10000, "a step is timed 1 to 10000 times");
+  reserve();
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < repeats; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    steps_[static_cast<size_t>(step)]->run(*this);
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+int64_t Program::bytes() const {
+  int64_t total = (arena_size_ + 2 * kSlack) * static_cast<int64_t>(sizeof(float));
+  for (const auto& step : steps_) total += step->bytes();
+  for (const auto& scratch : scratch_) total += static_cast<int64_t>(scratch.size() * sizeof(float));
+  return total;
+}
+
+}  // namespace chw

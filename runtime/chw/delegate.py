@@ -1,0 +1,145 @@
+"""The CHW delegate: sparse models run on any processor, what the engine does not know goes to LiteRT."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pocketgraph.models.decompress import Decompress
+from pocketgraph.models.errors import UnsupportedError, UsageError
+from pocketgraph.models.graph import DType, Graph, Model, Tensor
+from pocketgraph.models.tflite_write import write_tflite
+from pocketgraph.runtime.chw.partition import Part, partition
+from pocketgraph.runtime.chw.plan import Plan, profile
+from pocketgraph.runtime.delegate import Array, TensorSpec
+from pocketgraph.runtime.litert import LiteRT
+
+ISA_VARIABLE = "POCKETGRAPH_CPU"
+"""Environment variable that forces an instruction set: avx512, avx2, neon or portable."""
+
+
+@dataclass(eq=False)
+class _Own:
+    plan: Plan
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+@dataclass(eq=False)
+class _Lent:
+    """Ops that LiteRT runs."""
+
+    engine: LiteRT
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class Chw:
+    """A model in the CHW engine. Runs of one instance take turns; instances run side by side."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self._lock = threading.Lock()
+        self._graph, parts = compiled_parts(model)
+        isa = os.environ.get(ISA_VARIABLE, "")
+        try:
+            self._parts = [_compile(part, threads, isa) for part in parts]
+        except ValueError as error:
+            if isa and "instruction set" in str(error) or "processor has no" in str(error):
+                raise UsageError(f"{ISA_VARIABLE} is {isa!r}: {error}") from error
+            raise UnsupportedError(f"the CHW engine refuses the model: {error}") from error
+        self.inputs = [_spec(tensor) for tensor in self._graph.inputs]
+        self.outputs = [_spec(tensor) for tensor in self._graph.outputs]
+        self._between = {
+            tensor: np.empty(tensor.shape, tensor.dtype.numpy)
+            for part in self._parts
+            for tensor in part.outputs
+            if tensor not in self._graph.outputs
+        }
+
+    def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        with self._lock:
+            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._graph.inputs}
+            for part in self._parts:
+                given = [found[tensor] for tensor in part.inputs]
+                if isinstance(part, _Lent):
+                    results = part.engine.run({t.name: a for t, a in zip(part.inputs, given, strict=True)})
+                    found.update({tensor: results[tensor.name] for tensor in part.outputs})
+                else:
+                    made = [self._buffer(tensor, outputs) for tensor in part.outputs]
+                    part.plan.program.run(given, made)
+                    found.update(zip(part.outputs, made, strict=True))
+        results = {}
+        for tensor in self._graph.outputs:
+            value = found[tensor] if tensor in found else tensor.dense()
+            if outputs is not None and tensor.name in outputs and outputs[tensor.name] is not value:
+                outputs[tensor.name][...] = value
+                value = outputs[tensor.name]
+            results[tensor.name] = value
+        return results
+
+    def profile(self, inputs: Mapping[str, Array], runs: int = 10) -> list[tuple[str, str, float]]:
+        """The op's name and kind and the median seconds of each step of the engine's own parts."""
+        steps: list[tuple[str, str, float]] = []
+        with self._lock:
+            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._graph.inputs}
+            for part in self._parts:
+                given = [found[tensor] for tensor in part.inputs]
+                if isinstance(part, _Lent):
+                    results = part.engine.run({t.name: a for t, a in zip(part.inputs, given, strict=True)})
+                    found.update({tensor: results[tensor.name] for tensor in part.outputs})
+                    continue
+                made = [np.empty(tensor.shape, np.float32) for tensor in part.outputs]
+                steps += profile(part.plan, given, made, runs)
+                found.update(zip(part.outputs, made, strict=True))
+        return steps
+
+    def plans(self) -> list[Plan]:
+        """The plans of the parts that the engine runs itself."""
+        return [part.plan for part in self._parts if isinstance(part, _Own)]
+
+    def close(self) -> None:
+        with self._lock:
+            for part in self._parts:
+                if isinstance(part, _Lent):
+                    part.engine.close()
+            self._parts = []
+
+    def _buffer(self, tensor: Tensor, outputs: Mapping[str, Array] | None) -> Array:
+        if tensor in self._between:
+            return self._between[tensor]
+        if outputs is not None and tensor.name in outputs and outputs[tensor.name].flags.c_contiguous:
+            return outputs[tensor.name]
+        return np.empty(tensor.shape, np.float32)
+
+
+def compiled_parts(model: Model) -> tuple[Graph, list[Part]]:
+    """The main graph with plain float32 weights, cut into parts. Ops with graphs of their own go to LiteRT whole."""
+    if len(model.graphs) > 1 or any(tensor.is_variable for tensor in model.main.tensors()):
+        return model.main, [Part(False, model.main)]
+    plain = model.copy()
+    Decompress()(plain)
+    plain.main.prune_dead()
+    parts = partition(plain.main)
+    if not any(part.own for part in parts):
+        return model.main, [Part(False, model.main)]  # as stored: quantised weights stay so
+    return plain.main, parts
+
+
+def _compile(part: Part, threads: int, isa: str) -> _Own | _Lent:
+    graph = part.graph
+    if part.own:
+        return _Own(Plan(graph, threads, isa), graph.inputs, graph.outputs)
+    return _Lent(LiteRT(write_tflite(Model([graph])), threads), graph.inputs, graph.outputs)
+
+
+def _spec(tensor: Tensor) -> TensorSpec:
+    if tensor.dtype.numpy is None or tensor.dtype in (DType.STRING, DType.RESOURCE):
+        raise UnsupportedError(f"{tensor.name!r} is {tensor.dtype.value}; only plain numeric tensors can be passed")
+    return TensorSpec(tensor.name, tensor.shape, np.dtype(tensor.dtype.numpy))
+
+

@@ -1,0 +1,81 @@
+"""Compiles a graph of ops that the engine knows into a program: fused, placed, its weights packed as measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pocketgraph.models.graph import Graph
+from pocketgraph.runtime.chw.builder import Builder
+from pocketgraph.runtime.chw.rules import RULES, key
+from pocketgraph.runtime.chw.tune import Choices, Layer, Packing, choose
+from pocketgraph.runtime.chw.values import Floats
+
+
+class Plan:
+    """A program and what its steps are.
+
+    `labels` has the op's name and kind for every step, `packings` the layer and its packing for every step that
+    multiplies weights.
+    """
+
+    def __init__(self, graph: Graph, threads: int, isa: str) -> None:
+        builder = Builder(graph)
+        for op in graph.ops:
+            if op not in builder.absorbed:
+                RULES[key(op)].emit(builder, op)
+        self.program, self.labels = builder.program(threads, isa)
+        self.packings: dict[int, tuple[Layer, Packing]] = {}
+        choices = Choices(threads, self.program.isa)
+        for step in range(self.program.steps):
+            if self.program.packable(step):
+                self._pack(step, choices)
+        choices.save()
+        self.program.seal()
+
+    def _pack(self, step: int, choices: Choices) -> None:
+        kind, weights, pixels = self.program.layer(step)
+        layer = Layer(kind, weights.shape[0], weights.shape[1], pixels, filled_blocks(weights))
+        known = choices.get(layer)
+        if known is not None:
+            try:
+                self.program.pack(step, *known)
+                self.packings[step] = layer, known
+                return
+            except ValueError:  # a cache that somebody else wrote
+                pass
+        packing = choose(self.program, step, layer, _exact_storages(weights))
+        choices.put(layer, packing)
+        self.packings[step] = layer, packing
+
+
+def filled_blocks(weights: Floats) -> tuple[int, int, int, int]:
+    """How many blocks of 1, 2, 4 and 8 rows by one column hold a weight that is not zero."""
+    mask = weights != 0
+    counts = []
+    for block in (1, 2, 4, 8):
+        rows = -(-mask.shape[0] // block) * block
+        padded = np.zeros((rows, mask.shape[1]), np.bool_)
+        padded[: mask.shape[0]] = mask
+        counts.append(int(padded.reshape(-1, block, mask.shape[1]).any(axis=1).sum()))
+    return counts[0], counts[1], counts[2], counts[3]
+
+
+def _exact_storages(weights: Floats) -> tuple[int, ...]:
+    """Narrower storages that hold exactly these weights: 1 for float16, 2 for int8 with a scale per row."""
+    found: list[int] = []
+    with np.errstate(over="ignore"):
+        if np.array_equal(weights.astype(np.float16).astype(np.float32), weights):
+            found.append(1)
+    scale = np.abs(weights).max(axis=1, keepdims=True) / np.float32(127)
+    steps = np.divide(weights, scale, out=np.zeros_like(weights), where=scale > 0)
+    if np.abs(steps - np.round(steps)).max(initial=0) < 1e-4:
+        found.append(2)
+    return tuple(found)
+
+
+def profile(plan: Plan, inputs: list[Any], outputs: list[Any], runs: int) -> list[tuple[str, str, float]]:
+    """The op's name and kind and the median seconds of each step."""
+    seconds = np.array([plan.program.profile(inputs, outputs) for _ in range(runs)])
+    return [(name, kind, float(t)) for (name, kind), t in zip(plan.labels, np.median(seconds, axis=0), strict=True)]

@@ -1,0 +1,144 @@
+"""Decides per layer, by measurement, how its weights are packed: sparse or dense, in which blocks, over which tiles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pocketgraph.models.files import write_atomically
+from pocketgraph.models.zoo import cache_dir
+
+_REPEATS = 5
+_VERSION = 1  # of the kernels: choices made for other ones are measured again
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What decides how fast a packing is: the sizes, and how many blocks of each height hold a weight that is not zero."""
+
+    kind: str
+    rows: int
+    columns: int
+    pixels: int
+    filled: tuple[int, int, int, int]  # blocks of 1, 2, 4 and 8 channels
+
+    @property
+    def density(self) -> float:
+        return self.filled[0] / (self.rows * self.columns)
+
+
+Packing = tuple[int, int, int, int]  # block, vectors, slice, storage
+
+
+def candidates(layer: Layer, program: Any) -> Iterator[Packing]:
+    """Packings worth measuring, tiles first: blocks that would multiply too many zeros are left out."""
+    vectors = -(-layer.pixels // program.lanes)
+    for place, block in enumerate((1, 2, 4, 8)):
+        work = layer.filled[place] * block
+        if block > 1 and (work > 2.2 * layer.filled[0] or block > 2 * layer.rows):
+            continue
+        if block == 1 and layer.density > 0.6:
+            continue
+        most = min(program.max_vectors(block), vectors)
+        least = max(1, most - (4 if block == 1 else 3))
+        for count in range(most, least - 1, -1):
+            yield block, count, 0, 0
+
+
+def slices(layer: Layer, best: Packing) -> Iterator[Packing]:
+    """The best packing so far with its columns cut into slices that stay in the first-level cache."""
+    block, vectors, _, storage = best
+    for width in (64, 128, 256, 512):
+        if width < layer.columns:
+            yield block, vectors, width, storage
+
+
+def choose(program: Any, step: int, layer: Layer, storages: tuple[int, ...]) -> Packing:
+    """Measure the candidates of one step and leave the step packed as the fastest."""
+    best: tuple[float, Packing] | None = None
+
+    def measure(packing: Packing) -> None:
+        nonlocal best
+        program.pack(step, *packing)
+        seconds = program.time_step(step, _REPEATS)
+        if best is None or seconds < best[0]:
+            best = seconds, packing
+
+    for packing in candidates(layer, program):
+        measure(packing)
+    assert best is not None
+    for packing in list(slices(layer, best[1])):
+        measure(packing)
+    for storage in storages:
+        measure((*best[1][:3], storage))
+    program.pack(step, *best[1])
+    return best[1]
+
+
+class Choices:
+    """Packings that were measured before, on this machine and thread count, in a file of the user's cache."""
+
+    def __init__(self, threads: int, isa: str) -> None:
+        self._file = cache_dir() / "chw" / f"packings-{machine_key(threads, isa)}.json"
+        self._known = self._read()
+        self._changed = False
+
+    def get(self, layer: Layer) -> Packing | None:
+        found = self._known.get(_key(layer))
+        return None if found is None else (found[0], found[1], found[2], found[3])
+
+    def put(self, layer: Layer, packing: Packing) -> None:
+        self._known[_key(layer)] = list(packing)
+        self._changed = True
+
+    def save(self) -> None:
+        """Write what is new; a cache that cannot be written is no reason to fail."""
+        if not self._changed:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._file, json.dumps(self._read() | self._known))
+        except Exception:  # noqa: BLE001
+            return
+        self._changed = False
+
+    def _read(self) -> dict[str, list[int]]:
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(found, dict):
+            return {}
+        return {key: value for key, value in found.items() if _is_packing(value)}
+
+
+def _is_packing(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(isinstance(n, int) for n in value)
+
+
+def _key(layer: Layer) -> str:
+    return f"{layer.kind}:{layer.rows}x{layer.columns}@{layer.pixels}:{','.join(map(str, layer.filled))}"
+
+
+@cache
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    about = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))]
+    return " ".join(about[:3]) or platform.processor() or platform.machine()
+
+
+def machine_key(threads: int, isa: str) -> str:
+    """Names the machine, the instruction set and the thread count that a measurement holds for."""
+    text = f"{_VERSION}|{processor()}|{os.cpu_count()}|{isa}|{threads}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

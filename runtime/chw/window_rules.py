@@ -1,0 +1,170 @@
+"""Rules for ops with a sliding window: depthwise convolution and pooling, and how any window meets its padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pocketgraph.models.graph import DType, Op, Tensor
+from pocketgraph.runtime.chw import _core
+from pocketgraph.runtime.chw.builder import Builder
+from pocketgraph.runtime.chw.operands import (
+    NONE,
+    Activation,
+    bias,
+    finish,
+    is_picture,
+    limits,
+    same_padding,
+    why_not_bias,
+    why_not_fused,
+)
+
+Pair = tuple[int, int]
+
+
+class Sliding:
+    """The window of a convolution or pooling: where it reads its input, padding that a PAD op before it adds included."""
+
+    def __init__(self, op: Op, source: Tensor, kernel: Pair, inner: Pair = (0, 0)) -> None:
+        """`inner` are the rows and columns that a folded PAD put before the picture `source`."""
+        self.size: Pair = (source.shape[1], source.shape[2])
+        self.out: Pair = (op.outputs[0].shape[1], op.outputs[0].shape[2])
+        self.kernel = kernel
+        self.stride: Pair = (int(op.attrs.get("stride_h") or 1), int(op.attrs.get("stride_w") or 1))
+        self.dilation: Pair = (
+            int(op.attrs.get("dilation_h_factor") or 1),
+            int(op.attrs.get("dilation_w_factor") or 1),
+        )
+        self.pad: Pair = inner
+        if op.attrs.get("padding", "SAME") == "SAME":
+            self.pad = (self._same(0), self._same(1))
+
+    def _same(self, axis: int) -> int:
+        return same_padding(
+            self.size[axis], self.out[axis], self.kernel[axis], self.stride[axis], self.dilation[axis]
+        )
+
+    @property
+    def is_pixelwise(self) -> bool:
+        """Whether each output pixel reads the input pixel at its place and no other."""
+        return self.kernel == self.stride == (1, 1) and self.pad == (0, 0) and self.size == self.out
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is 3x3 or 5x5, stride 1, centred, and gives as many pixels as it reads."""
+        side = self.kernel[0]
+        return (
+            self.kernel in ((3, 3), (5, 5))
+            and self.stride == self.dilation == (1, 1)
+            and self.pad == (side // 2, side // 2)
+            and self.size == self.out
+        )
+
+    def make(self) -> Any:
+        return _core.Window(
+            list(self.size), list(self.out), list(self.kernel), list(self.stride), list(self.dilation), list(self.pad)
+        )
+
+
+def why_not_window(op: Op, kernel: Pair) -> str:
+    """Why the window of `op` cannot be taken: shapes that do not follow from one another."""
+    source, result = op.input(0), op.outputs[0]
+    if not is_picture(source) or not is_picture(result):
+        return "it is not one picture [1, height, width, channels]"
+    for axis, (side, name) in enumerate(zip(kernel, ("h", "w"), strict=True)):
+        stride = int(op.attrs.get(f"stride_{name}") or 1)
+        dilation = int(op.attrs.get(f"dilation_{name}_factor") or 1)
+        size, out = source.shape[1 + axis], result.shape[1 + axis]
+        span = (side - 1) * dilation + 1
+        expected = -(-size // stride) if op.attrs.get("padding", "SAME") == "SAME" else (size - span) // stride + 1
+        if out != expected or out < 1 or side < 1:
+            return f"its result has {out} rows or columns where {expected} follow from its window"
+        if max(side, stride, dilation, size, out) > 1 << 15:
+            return "its window or picture is too large"
+    return ""
+
+
+def unpadded(builder: Builder, tensor: Tensor) -> tuple[Tensor, Pair]:
+    """The tensor before a PAD that was left to its readers, and the zeros that PAD puts above and to the left."""
+    source, (top, _, left, _) = builder.padded.get(tensor, (tensor, (0, 0, 0, 0)))
+    return source, (top, left)
+
+
+def _why_not_depthwise(op: Op) -> str:
+    filters = op.input(1)
+    if not filters.is_constant or filters.dtype is not DType.FLOAT32 or len(filters.shape) != 4:
+        return "its weights are not a float32 constant"
+    _, height, width, channels = filters.shape
+    if not is_picture(op.input(0)) or channels % op.input(0).shape[3] or channels != op.outputs[0].shape[-1]:
+        return f"its weights have {channels} channels, its input {op.input(0).shape[-1]}"
+    return why_not_window(op, (height, width)) or why_not_bias(op, 2, channels) or why_not_fused(op)
+
+
+def _depthwise(builder: Builder, op: Op) -> None:
+    from pocketgraph.runtime.chw.matrix_rules import separable
+
+    filters = op.input(1)
+    channels = filters.shape[3]
+    source, inner = unpadded(builder, op.input(0))
+    window = Sliding(op, source, (filters.shape[1], filters.shape[2]), inner)
+    weights = np.ascontiguousarray(filters.dense()[0].transpose(2, 0, 1), np.float32).ravel()
+    act, result = Activation.fused(op), op.outputs[0]
+    reader = builder.sole_reader(result)
+    if act.kind == NONE and reader is not None and (alone := Activation.alone(reader, channels)) is not None:
+        builder.absorbed.add(reader)
+        act, result = alone, reader.outputs[0]
+        reader = builder.sole_reader(result)
+    value = builder.value(source)
+    if (
+        window.is_flat
+        and source.shape[3] == channels
+        and not value.shared
+        and value.data is None
+        and reader is not None
+        and separable(builder, reader, result, value, (weights, bias(op, 2, channels), act, window.kernel[0]), op)
+    ):
+        return
+    made, given = builder.result(result), bias(op, 2, channels)
+    builder.task(
+        op,
+        [value],
+        [made],
+        lambda p: p.depthwise(value.as_planes(), made.as_planes(), window.make(), weights, given, finish(act)),
+    )
+
+
+def _why_not_pool(op: Op) -> str:
+    kernel = int(op.attrs.get("filter_height") or 1), int(op.attrs.get("filter_width") or 1)
+    if op.outputs[0].shape[-1] != op.input(0).shape[-1]:
+        return "its channels differ"
+    return why_not_window(op, kernel) or why_not_fused(op)
+
+
+def _pool(builder: Builder, op: Op) -> None:
+    source = op.input(0)
+    kernel = int(op.attrs.get("filter_height") or 1), int(op.attrs.get("filter_width") or 1)
+    window = Sliding(op, source, kernel)
+    value, made = builder.value(source), builder.result(op.outputs[0])
+    if value.data is not None:
+        value = _pictured(builder, op, source)
+    kind = 0 if op.kind == "MAX_POOL_2D" else 1
+    low, high = limits(op)
+    builder.task(
+        op, [value], [made], lambda p: p.pool(value.as_planes(), made.as_planes(), window.make(), kind, low, high)
+    )
+
+
+def _pictured(builder: Builder, op: Op, tensor: Tensor) -> Any:
+    """A constant picture as planes."""
+    value, planes = builder.value(tensor), builder.scratch(tensor.shape)
+    builder.copy(op, value, planes)
+    return planes
+
+
+RULES = {
+    "AVERAGE_POOL_2D": (_why_not_pool, _pool),
+    "DEPTHWISE_CONV_2D": (_why_not_depthwise, _depthwise),
+    "MAX_POOL_2D": (_why_not_pool, _pool),
+}
