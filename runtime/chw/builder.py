@@ -36,8 +36,8 @@ class Builder:
     `sole_reader` and `absorb` let a rule take later ops into its own step.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, lanes: int) -> None:
+        self.graph, self.lanes = graph, lanes
         self.tasks: list[Task] = []
         self.absorbed: set[Op] = set()
         self.padded: dict[Tensor, tuple[Tensor, tuple[int, int, int, int]]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,12 @@ from pocketgraph.runtime.chw.operands import (
     why_not_fused,
 )
 from pocketgraph.runtime.chw.values import Floats, Value, view
-from pocketgraph.runtime.chw.window_rules import Sliding, unpadded, why_not_window
+from pocketgraph.runtime.chw.window_rules import Depthwise, Sliding, unpadded, why_not_window
 
 _SPARSE_ENOUGH = 0.4  # density below which a fully connected layer skips its zeros
 _MEDIAPIPE_PADDING = {1: "SAME", 2: "VALID"}
-# Floats of weights and bias, the activation, and the side of the kernel
-Depthwise = tuple[Floats, Floats, Activation, int]
+_LARGE_FLOATS = 150_000  # of a result that does not stay in the cache until it is read again
+_BAND_FLOATS = 60_000  # of a band that does
 
 
 class Tail:
@@ -108,50 +109,88 @@ def _conv(builder: Builder, op: Op) -> None:
     value = _picture(builder, op, source)
     weights, given = _matrix(filters.dense()), bias(op, 2, channels)
     tail = Tail(builder, op, channels)
-    made = builder.result(tail.result)
 
-    def emit(p: Any) -> None:
+    def emit(p: Any, made: Any) -> None:
         if window.is_pixelwise:
-            p.product(value.as_planes(), made.as_planes(), weights, given, tail.finish())
+            p.product(value.as_planes(), made, weights, given, tail.finish())
         else:
-            p.convolution(value.as_planes(), made.as_planes(), window.make(), weights, given, tail.finish())
+            p.convolution(value.as_planes(), made, window.make(), weights, given, tail.finish())
 
-    builder.task(op, [value, *tail.reads], [made], emit)
+    _store(builder, op, [value], tail, emit, op.kind)
 
 
-def separable(builder: Builder, op: Op, between: Tensor, value: Value, depthwise: Depthwise, before: Op) -> bool:
-    """Take the 1x1 convolution `op` that alone reads `between` into one step with the depthwise one before it."""
+def separable(builder: Builder, depthwise: Depthwise, value: Value) -> bool:
+    """Take the 1x1 convolution that alone reads a depthwise one into one step with it, where there is such a one."""
     from pocketgraph.runtime.chw.rules import why_not
 
-    if op.kind != "CONV_2D" or op.input(0) is not between or why_not(op):
+    op = builder.sole_reader(depthwise.result)
+    if op is None or op.kind != "CONV_2D" or op.input(0) is not depthwise.result or why_not(op):
         return False
     filters = op.input(1)
-    if not Sliding(op, between, (filters.shape[1], filters.shape[2])).is_pixelwise:
+    if not Sliding(op, depthwise.result, (filters.shape[1], filters.shape[2])).is_pixelwise:
         return False
     builder.absorbed.add(op)
     weights, given = _matrix(filters.dense()), bias(op, 2, filters.shape[0])
     tail = Tail(builder, op, filters.shape[0])
-    first_weights, first_bias, act, side = depthwise
+    side = depthwise.window.kernel[0]
     value.reach = max(value.reach, side // 2)
-    made = builder.result(tail.result)
-    builder.task(
-        op,
-        [value, *tail.reads],
-        [made],
-        lambda p: p.separable(
-            value.as_planes(),
-            made.as_planes(),
-            side,
-            first_weights,
-            first_bias,
-            finish(act),
-            weights,
-            given,
-            tail.finish(),
-        ),
-        kind=f"{before.kind} + CONV_2D",
-    )
+
+    def emit(p: Any, made: Any) -> None:
+        before = side, depthwise.weights, depthwise.bias, finish(depthwise.act)
+        p.separable(value.as_planes(), made, *before, weights, given, tail.finish())
+
+    _store(builder, op, [value], tail, emit, f"{depthwise.op.kind} + CONV_2D")
     return True
+
+
+def _store(
+    builder: Builder, op: Op, reads: list[Value], tail: Tail, emit: Callable[[Any, Any], None], kind: str
+) -> None:
+    """Add the task of a product: into its result, or in bands where a depthwise convolution alone reads that."""
+    reader = _banded_reader(builder, tail)
+    if reader is None:
+        made = builder.result(tail.result)
+        builder.task(op, [*reads, *tail.reads], [made], lambda p: emit(p, made.as_planes()), kind)
+        return
+    builder.absorbed.add(reader)
+    depthwise = Depthwise(builder, reader)
+    window = depthwise.window
+    _, height, width, channels = tail.result.shape
+    out_rows = max(1, _BAND_FLOATS // (channels * width * window.stride[0]))
+    out_rows = min(out_rows, window.out[0])
+    middle = builder.scratch((1, _core.band_rows(window.make(), out_rows, builder.lanes), width, channels))
+    middle.slack = True
+    made = builder.result(depthwise.result)
+
+    def banded(p: Any) -> None:
+        emit(p, _core.Planes(_core.UNPLACED, 0, channels, height, width))
+        act = finish(depthwise.act)
+        whole = depthwise.weights, depthwise.bias, act, out_rows
+        p.band(middle.as_planes(), made.as_planes(), window.make(), *whole)
+
+    builder.task(op, reads, [middle, made], banded, f"{kind} + {reader.kind}")
+
+
+def _banded_reader(builder: Builder, tail: Tail) -> Op | None:
+    """The depthwise convolution of stride 2 that alone reads a result too large for the second-level cache."""
+    from pocketgraph.runtime.chw.move_rules import left_to_readers
+    from pocketgraph.runtime.chw.rules import why_not
+
+    tensor = tail.result
+    if tensor.size < _LARGE_FLOATS or tail.residual is not None:
+        return None
+    reader = builder.sole_reader(tensor)
+    if reader is not None and reader.kind == "PAD" and not why_not(reader) and left_to_readers(builder, reader):
+        builder.absorbed.add(reader)
+        tensor = reader.outputs[0]
+        reader = builder.sole_reader(tensor)
+    if reader is None or reader.kind != "DEPTHWISE_CONV_2D" or reader.input(0) is not tensor or why_not(reader):
+        return None
+    filters = reader.input(1)
+    source, inner = unpadded(builder, tensor)
+    window = Sliding(reader, source, (filters.shape[1], filters.shape[2]), inner)
+    fits = window.kernel in ((3, 3), (5, 5)) and window.stride == (2, 2) and window.dilation == (1, 1)
+    return reader if fits and window.pad[1] <= 2 and filters.shape[3] == tensor.shape[3] else None
 
 
 def _why_not_fully_connected(op: Op) -> str:

@@ -80,8 +80,8 @@ def _why_not_pad(op: Op) -> str:
 def _pad(builder: Builder, op: Op) -> None:
     pads = _pads(op)
     assert pads is not None
-    fill = float(op.input(2).dense().ravel()[0]) if op.kind == "PADV2" else 0.0
-    if _left_to_readers(builder, op, pads, fill):
+    fill = _fill(op)
+    if left_to_readers(builder, op):
         return
     value, made = builder.value(op.input(0)), builder.result(op.outputs[0])
 
@@ -98,13 +98,19 @@ def _pad(builder: Builder, op: Op) -> None:
     builder.task(op, [value], [made], emit)
 
 
-def _left_to_readers(builder: Builder, op: Op, pads: list[tuple[int, int]], fill: float) -> bool:
-    """Zeros around a picture that only convolutions read become part of their windows."""
+def _fill(op: Op) -> float:
+    return float(op.input(2).dense().ravel()[0]) if op.kind == "PADV2" else 0.0
+
+
+def left_to_readers(builder: Builder, op: Op) -> bool:
+    """Whether PAD `op` puts zeros around a picture that only convolutions read: they become part of their windows."""
     from pocketgraph.runtime.chw.rules import why_not
 
+    pads = _pads(op)
+    assert pads is not None
     source, result = op.input(0), op.outputs[0]
     readers = builder.readers(result)
-    if fill or builder.is_output(result) or not readers or not is_picture(source) or any(pads[0] + pads[3]):
+    if _fill(op) or builder.is_output(result) or not readers or not is_picture(source) or any(pads[0] + pads[3]):
         return False
     if source in builder.padded:
         return False

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pocketgraph.models.graph import Graph
+from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.builder import Builder
 from pocketgraph.runtime.chw.rules import RULES, key
 from pocketgraph.runtime.chw.tune import Choices, Layer, Packing, choose
@@ -21,7 +22,7 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, threads: int, isa: str) -> None:
-        builder = Builder(graph)
+        builder = Builder(graph, _core.lanes(isa))
         for op in graph.ops:
             if op not in builder.absorbed:
                 RULES[key(op)].emit(builder, op)

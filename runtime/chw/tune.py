@@ -16,7 +16,7 @@ from pocketgraph.models.files import write_atomically
 from pocketgraph.models.zoo import cache_dir
 
 _REPEATS = 5
-_VERSION = 1  # of the kernels: choices made for other ones are measured again
+_VERSION = 2  # of the kernels: choices made for other ones are measured again
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,30 @@ class Layer:
         return self.filled[0] / (self.rows * self.columns)
 
 
-Packing = tuple[int, int, int, int]  # block, vectors, slice, storage
+Packing = tuple[int, int, int, int, int]  # block, lines, vectors, slice, storage
+_SHAPES = ((1, 1, 0), (1, 2, 0), (1, 4, 0), (2, 1, 1), (4, 1, 2), (8, 1, 3))  # block, lines, place in Layer.filled
 
 
 def candidates(layer: Layer, program: Any) -> Iterator[Packing]:
     """Packings worth measuring, tiles first: blocks that would multiply too many zeros are left out."""
     vectors = -(-layer.pixels // program.lanes)
-    for place, block in enumerate((1, 2, 4, 8)):
+    for block, lines, place in _SHAPES:
         work = layer.filled[place] * block
         if block > 1 and (work > 2.2 * layer.filled[0] or block > 2 * layer.rows):
             continue
         if block == 1 and layer.density > 0.6:
             continue
-        most = min(program.max_vectors(block), vectors)
-        least = max(1, most - (4 if block == 1 else 3))
-        for count in range(most, least - 1, -1):
-            yield block, count, 0, 0
+        most = min(program.max_vectors(block, lines), vectors)
+        for count in range(most, max(1, most - 3) - 1, -1):
+            yield block, lines, count, 0, 0
 
 
 def slices(layer: Layer, best: Packing) -> Iterator[Packing]:
     """The best packing so far with its columns cut into slices that stay in the first-level cache."""
-    block, vectors, _, storage = best
+    block, lines, vectors, _, storage = best
     for width in (64, 128, 256, 512):
         if width < layer.columns:
-            yield block, vectors, width, storage
+            yield block, lines, vectors, width, storage
 
 
 def choose(program: Any, step: int, layer: Layer, storages: tuple[int, ...]) -> Packing:
@@ -77,7 +77,7 @@ def choose(program: Any, step: int, layer: Layer, storages: tuple[int, ...]) -> 
     for packing in list(slices(layer, best[1])):
         measure(packing)
     for storage in storages:
-        measure((*best[1][:3], storage))
+        measure((*best[1][:4], storage))
     program.pack(step, *best[1])
     return best[1]
 
@@ -92,7 +92,7 @@ class Choices:
 
     def get(self, layer: Layer) -> Packing | None:
         found = self._known.get(_key(layer))
-        return None if found is None else (found[0], found[1], found[2], found[3])
+        return None if found is None else (found[0], found[1], found[2], found[3], found[4])
 
     def put(self, layer: Layer, packing: Packing) -> None:
         self._known[_key(layer)] = list(packing)
@@ -120,7 +120,7 @@ class Choices:
 
 
 def _is_packing(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(isinstance(n, int) for n in value)
+    return isinstance(value, list) and len(value) == 5 and all(isinstance(n, int) for n in value)
 
 
 def _key(layer: Layer) -> str:

@@ -13,6 +13,7 @@ from pocketgraph.runtime.chw import _core
 
 Floats = npt.NDArray[np.float32]
 _ALIGN = 16  # floats: one cache line
+_SLACK = 64  # floats before and behind a band, whose rows are read a little beyond their ends
 
 
 @dataclass(eq=False)
@@ -22,7 +23,7 @@ class Value:
     A picture `[1, H, W, C]` lies as C planes of H*W pixels. Where a depthwise step reads across the edges of planes,
     `reach` is how many rows and columns it reaches, and zeros lie before, between and behind the planes. Any other
     tensor lies row by row. `offset` is where its room in the arena begins, in floats; `data` is set for constants;
-    `alias` is the value whose room this one shares, the same floats under another shape; both are then `shared`.
+    `slack` gives a band room for that. `alias` is the value whose room this one shares, the same floats under another shape; both are then `shared`.
     """
 
     shape: tuple[int, ...]
@@ -32,6 +33,7 @@ class Value:
     data: Floats | None = None
     alias: Value | None = None
     shared: bool = False
+    slack: bool = False
 
     @classmethod
     def of(cls, shape: tuple[int, ...], data: Floats | None = None) -> Value:
@@ -65,12 +67,12 @@ class Value:
         """Floats of room."""
         if not self.planes:
             return _up(math.prod(self.shape))
-        return _up(self.margin + self.shape[3] * self.stride)
+        return _up(self.margin + self.shape[3] * self.stride) + (2 * _SLACK if self.slack else 0)
 
     @property
     def first(self) -> int:
         """Where the first element lies."""
-        return self.room.offset + (self.margin if self.planes else 0)
+        return self.room.offset + (self.margin if self.planes else 0) + (_SLACK if self.slack else 0)
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -102,36 +102,47 @@ def _why_not_depthwise(op: Op) -> str:
     return why_not_window(op, (height, width)) or why_not_bias(op, 2, channels) or why_not_fused(op)
 
 
+class Depthwise:
+    """A depthwise convolution with the activation behind it: what its steps need, whichever they are."""
+
+    def __init__(self, builder: Builder, op: Op) -> None:
+        """Takes an activation that alone reads the result into the step."""
+        filters = op.input(1)
+        self.op, self.channels = op, filters.shape[3]
+        self.source, inner = unpadded(builder, op.input(0))
+        self.window = Sliding(op, self.source, (filters.shape[1], filters.shape[2]), inner)
+        self.weights = np.ascontiguousarray(filters.dense()[0].transpose(2, 0, 1), np.float32).ravel()
+        self.bias = bias(op, 2, self.channels)
+        self.act, self.result = Activation.fused(op), op.outputs[0]
+        reader = builder.sole_reader(self.result)
+        if self.act.kind == NONE and reader is not None:
+            alone = Activation.alone(reader, self.channels)
+            if alone is not None:
+                builder.absorbed.add(reader)
+                self.act, self.result = alone, reader.outputs[0]
+
+    @property
+    def keeps_channels(self) -> bool:
+        return self.source.shape[3] == self.channels
+
+
 def _depthwise(builder: Builder, op: Op) -> None:
     from pocketgraph.runtime.chw.matrix_rules import separable
 
-    filters = op.input(1)
-    channels = filters.shape[3]
-    source, inner = unpadded(builder, op.input(0))
-    window = Sliding(op, source, (filters.shape[1], filters.shape[2]), inner)
-    weights = np.ascontiguousarray(filters.dense()[0].transpose(2, 0, 1), np.float32).ravel()
-    act, result = Activation.fused(op), op.outputs[0]
-    reader = builder.sole_reader(result)
-    if act.kind == NONE and reader is not None and (alone := Activation.alone(reader, channels)) is not None:
-        builder.absorbed.add(reader)
-        act, result = alone, reader.outputs[0]
-        reader = builder.sole_reader(result)
-    value = builder.value(source)
-    if (
-        window.is_flat
-        and source.shape[3] == channels
-        and not value.shared
-        and value.data is None
-        and reader is not None
-        and separable(builder, reader, result, value, (weights, bias(op, 2, channels), act, window.kernel[0]), op)
-    ):
+    found = Depthwise(builder, op)
+    value = builder.value(found.source)
+    if found.window.is_flat and found.keeps_channels and value.planes and not value.shared and separable(builder, found, value):
         return
-    made, given = builder.result(result), bias(op, 2, channels)
+    if not value.planes:
+        value = _pictured(builder, op, found.source)
+    made = builder.result(found.result)
     builder.task(
         op,
         [value],
         [made],
-        lambda p: p.depthwise(value.as_planes(), made.as_planes(), window.make(), weights, given, finish(act)),
+        lambda p: p.depthwise(
+            value.as_planes(), made.as_planes(), found.window.make(), found.weights, found.bias, finish(found.act)
+        ),
     )
 
 

@@ -22,18 +22,21 @@ struct Epilogue {
   int64_t residual_stride = 0;         // floats between its planes
 };
 
-// Rows [first, last) of `block` output channels each, times one tile (or one slice of its channels).
+// Groups [first, last) of rows times one tile, or one slice of its channels. A group is `lines` blocks of `block`
+// neighbouring output channels each; the channels of a block share the columns of their weights. The lines of a group
+// have columns of their own and nearly equal numbers of them, the rest filled up with zeros, so that one loop serves all.
 struct Rows {
   const float* tile;        // [channels of this slice][vectors * lanes]
   const uint32_t* starts;   // starts[g]..starts[g+1] are the entries of group g
-  const uint16_t* columns;  // per entry: the channel within the slice
-  const void* weights;      // per entry: `block` weights, stored as `storage` says
+  const int32_t* order;     // [group][line]: the first output channel of the block, -1 where there is none
+  const uint16_t* columns;  // [entry][line]: the channel within the slice
+  const void* weights;      // [entry][line][block], stored as `storage` says
   int storage;              // 0: float32, 1: float16, 2: int8 (times scale[channel])
   const float* scale;
   const float* bias;     // per output channel
   int64_t first, last;   // groups
-  int64_t channels;      // output channels; the last group may reach beyond them
-  float* sums;           // [group * block][vectors * lanes]: kept between slices
+  int64_t channels;      // output channels; the last block may reach beyond them
+  float* sums;           // [channel][vectors * lanes]: kept between slices
   bool begins, ends;     // first slice: start from bias; last slice: finish and store
   float* out;            // plane 0 at the tile's first pixel
   int64_t out_stride;    // floats between planes
@@ -47,6 +50,12 @@ struct Rows {
 struct Window {
   int64_t in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
 };
+
+// Whether depthwise_rows has a kernel for it.
+inline bool is_square_window(const Window& w) {
+  return (w.kernel_h == 3 || w.kernel_h == 5) && w.kernel_h == w.kernel_w && (w.stride_h == 1 || w.stride_h == 2) &&
+         w.stride_h == w.stride_w && w.dilation_h == 1 && w.dilation_w == 1 && w.pad_w <= 2;
+}
 
 struct Depthwise {
   Window window;
@@ -68,12 +77,16 @@ enum class Reduce : int { kSum, kMean, kMax, kMin, kProduct, kCount };
 
 using RowsKernel = void (*)(const Rows&);
 
+// The (block, lines) that kernels exist for.
+constexpr int kShapeCount = 6;
+constexpr int kShapes[kShapeCount][2] = {{1, 1}, {1, 2}, {1, 4}, {2, 1}, {4, 1}, {8, 1}};
+
 struct Kernels {
   const char* name;
   int lanes;
   int registers;
-  // rows[block index: 1, 2, 4, 8][vectors - 1]; null where too many accumulators would be needed
-  RowsKernel rows[4][8];
+  // rows[shape][vectors - 1], shapes as kShapes lists them; null where too many accumulators would be needed
+  RowsKernel rows[kShapeCount][8];
   // copies pixels [p, p + vectors*lanes) of each plane into the tile
   void (*fill_copy)(const float* planes, int64_t stride, int64_t channels, int64_t p, int vectors, float* tile);
   // the same through a sliding window: tile rows are [ky][kx][channel]
@@ -85,6 +98,8 @@ struct Kernels {
                          const uint16_t* edges, int64_t edge_stride, int64_t p, int vectors, float* tile);
   // one plane through a window; scratch holds the padded plane
   void (*depthwise_plane)(const float* in, float* out, int64_t channel, const Depthwise&, float* scratch);
+  // rows [first, last) of the same where `is_square_window`; `in` and `out` are row 0, whose rows need not all be there
+  void (*depthwise_rows)(const float* in, float* out, int64_t channel, const Depthwise&, int64_t first, int64_t last);
   void (*pool_plane)(const float* in, float* out, const Window&, Pool, float low, float high, float* scratch);
   // rows [first, last) of dense [rows][columns] times a vector
   void (*matvec)(const float* weights, const float* x, const float* bias, float* y, int64_t columns, int64_t first,

@@ -26,146 +26,157 @@ inline float activate_one(Act act, float v, float low, float high, float slope) 
 
 // ---- matrix product of one group of rows with a tile: the heart of sparse and dense layers alike
 
-template <int B>
+template <int B, int R>
 const float* widen(const Rows& a, int64_t group) {
-  const int64_t first = a.starts[group], count = (a.starts[group + 1] - first) * B;
-  if (a.storage == 0) return static_cast<const float*>(a.weights) + first * B;
+  const int64_t first = a.starts[group], count = (a.starts[group + 1] - first) * B * R;
+  if (a.storage == 0) return static_cast<const float*>(a.weights) + first * B * R;
   if (a.storage == 1) {
-    const uint16_t* stored = static_cast<const uint16_t*>(a.weights) + first * B;
+    const uint16_t* stored = static_cast<const uint16_t*>(a.weights) + first * B * R;
     for (int64_t i = 0; i < count; i += kLanes) store(a.scratch + i, from_half(stored + i));
     return a.scratch;
   }
-  const int8_t* stored = static_cast<const int8_t*>(a.weights) + first * B;
+  const int8_t* stored = static_cast<const int8_t*>(a.weights) + first * B * R;
   for (int64_t i = 0; i < count; ++i) a.scratch[i] = static_cast<float>(stored[i]);
-  for (int b = 0; b < B; ++b) {
-    const float scale = a.scale[std::min(group * B + b, a.channels - 1)];
-    for (int64_t i = b; i < count; i += B) a.scratch[i] *= scale;
-  }
+  for (int r = 0; r < R; ++r)
+    for (int b = 0; b < B; ++b) {
+      const int64_t channel = std::clamp<int64_t>(a.order[group * R + r] + b, 0, a.channels - 1);
+      for (int64_t i = r * B + b; i < count; i += B * R) a.scratch[i] *= a.scale[channel];
+    }
   return a.scratch;
 }
 
-template <int B, int V>
-void rows_kernel(const Rows& a) {
-  constexpr int kTile = V * kLanes;
+template <int V>
+inline void finish_row(const Rows& a, vf* sum, int64_t channel, int64_t whole, vmask tail) {
   const Epilogue& e = a.epilogue;
-  const int64_t whole = a.pixels / kLanes;
-  const vmask tail = mask_of(first_lanes(a.pixels - whole * kLanes));
-  for (int64_t g = a.first; g < a.last; ++g) {
-    vf sum[B][V];
-    if (a.begins) {
+  if (e.act != Act::kNone) {
+    const float slope = e.slope ? e.slope[channel] : 0;
 #pragma GCC unroll 8
-      for (int b = 0; b < B; ++b) {
-        const vf start = splat(a.bias[std::min(g * B + b, a.channels - 1)]);
+    for (int v = 0; v < V; ++v) sum[v] = activate(e.act, sum[v], e.low, e.high, slope);
+  }
+  if (e.residual) {
+    const float* r = e.residual + channel * e.residual_stride + a.pixel0;
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[b][v] = start;
-      }
-    } else {
-#pragma GCC unroll 8
-      for (int b = 0; b < B; ++b)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[b][v] = load(a.sums + (g * B + b) * kTile + v * kLanes);
+    for (int v = 0; v < V; ++v) {
+      if (v < whole)
+        sum[v] = sum[v] + load(r + v * kLanes);
+      else if (v == whole)
+        sum[v] = sum[v] + load(r + v * kLanes, tail);
     }
-    const float* w = widen<B>(a, g);
-    const uint16_t* column = a.columns + a.starts[g];
-    const uint16_t* end = a.columns + a.starts[g + 1];
-    if constexpr (B * V < 4) {
-      // too few sums to hide the latency of a fused multiply-add: a second set takes every other entry
-      vf other[B][V];
+  }
+  if (e.after != Act::kNone) {
+    const float slope = e.after_slope ? e.after_slope[channel] : 0;
 #pragma GCC unroll 8
-      for (int b = 0; b < B; ++b)
+    for (int v = 0; v < V; ++v) sum[v] = activate(e.after, sum[v], e.after_low, e.after_high, slope);
+  }
+  float* y = a.out + channel * a.out_stride;
+  if (whole >= V) {
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) other[b][v] = zero();
-      for (; column + 1 < end; column += 2, w += 2 * B) {
-        const float* x = a.tile + static_cast<size_t>(column[0]) * kTile;
-        const float* z = a.tile + static_cast<size_t>(column[1]) * kTile;
+    for (int v = 0; v < V; ++v) store(y + v * kLanes, sum[v]);
+    return;
+  }
 #pragma GCC unroll 8
-        for (int b = 0; b < B; ++b)
-#pragma GCC unroll 8
-          for (int v = 0; v < V; ++v) {
-            sum[b][v] = fma(splat(w[b]), load(x + v * kLanes), sum[b][v]);
-            other[b][v] = fma(splat(w[B + b]), load(z + v * kLanes), other[b][v]);
-          }
-      }
-#pragma GCC unroll 8
-      for (int b = 0; b < B; ++b)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[b][v] = sum[b][v] + other[b][v];
-    }
-    for (; column < end; ++column, w += B) {
-      const float* x = a.tile + static_cast<size_t>(*column) * kTile;
-      if constexpr (B == 1) {
-        const vf weight = splat(w[0]);
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[0][v] = fma(weight, load(x + v * kLanes), sum[0][v]);
-      } else {
-        vf pixel[V];
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) pixel[v] = load(x + v * kLanes);
-#pragma GCC unroll 8
-        for (int b = 0; b < B; ++b) {
-          const vf weight = splat(w[b]);
-#pragma GCC unroll 8
-          for (int v = 0; v < V; ++v) sum[b][v] = fma(weight, pixel[v], sum[b][v]);
-        }
-      }
-    }
-    if (!a.ends) {
-#pragma GCC unroll 8
-      for (int b = 0; b < B; ++b)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) store(a.sums + (g * B + b) * kTile + v * kLanes, sum[b][v]);
-      continue;
-    }
-#pragma GCC unroll 8
-    for (int b = 0; b < B; ++b) {
-      const int64_t channel = g * B + b;
-      if (channel >= a.channels) break;
-      if (e.act != Act::kNone) {
-        const float slope = e.slope ? e.slope[channel] : 0;
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[b][v] = activate(e.act, sum[b][v], e.low, e.high, slope);
-      }
-      if (e.residual) {
-        const float* r = e.residual + channel * e.residual_stride + a.pixel0;
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) {
-          if (v < whole)
-            sum[b][v] = sum[b][v] + load(r + v * kLanes);
-          else if (v == whole)
-            sum[b][v] = sum[b][v] + load(r + v * kLanes, tail);
-        }
-      }
-      if (e.after != Act::kNone) {
-        const float slope = e.after_slope ? e.after_slope[channel] : 0;
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[b][v] = activate(e.after, sum[b][v], e.after_low, e.after_high, slope);
-      }
-      float* y = a.out + channel * a.out_stride;
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) {
-        if (v < whole)
-          store(y + v * kLanes, sum[b][v]);
-        else if (v == whole)
-          store(y + v * kLanes, sum[b][v], tail);
-      }
-    }
+  for (int v = 0; v < V; ++v) {
+    if (v < whole)
+      store(y + v * kLanes, sum[v]);
+    else if (v == whole)
+      store(y + v * kLanes, sum[v], tail);
   }
 }
 
-template <int B, int V>
+template <int B, int R, int V>
+void rows_kernel(const Rows& a) {
+  constexpr int kTile = V * kLanes;
+  const int64_t whole = a.pixels / kLanes;
+  const vmask tail = mask_of(first_lanes(a.pixels - whole * kLanes));
+  const float* const tile = a.tile;
+  for (int64_t g = a.first; g < a.last; ++g) {
+    const int32_t* line = a.order + g * R;
+    if (a.ends) {
+      // the lines that this group will store to: fetched while it multiplies
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int b = 0; b < B; ++b) {
+          const float* y = a.out + std::clamp<int64_t>(line[r] + b, 0, a.channels - 1) * a.out_stride;
+#pragma GCC unroll 8
+          for (int v = 0; v < V * kLanes; v += 16) __builtin_prefetch(y + v, 1);
+        }
+    }
+    vf sum[R][B][V];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int b = 0; b < B; ++b) {
+        const int64_t channel = std::clamp<int64_t>(line[r] + b, 0, a.channels - 1);
+        if (a.begins) {
+          const vf start = splat(a.bias[channel]);
+#pragma GCC unroll 8
+          for (int v = 0; v < V; ++v) sum[r][b][v] = start;
+        } else {
+#pragma GCC unroll 8
+          for (int v = 0; v < V; ++v) sum[r][b][v] = load(a.sums + channel * kTile + v * kLanes);
+        }
+      }
+    const float* w = widen<B, R>(a, g);
+    const uint16_t* column = a.columns + static_cast<size_t>(a.starts[g]) * R;
+    const uint16_t* const end = a.columns + static_cast<size_t>(a.starts[g + 1]) * R;
+    for (; column < end; column += R, w += B * R) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const float* x = tile + static_cast<size_t>(column[r]) * kTile;
+        if constexpr (B == 1) {
+          const vf weight = splat(w[r]);
+#pragma GCC unroll 8
+          for (int v = 0; v < V; ++v) sum[r][0][v] = fma(weight, load(x + v * kLanes), sum[r][0][v]);
+        } else {
+          vf pixel[V];
+#pragma GCC unroll 8
+          for (int v = 0; v < V; ++v) pixel[v] = load(x + v * kLanes);
+#pragma GCC unroll 8
+          for (int b = 0; b < B; ++b) {
+            const vf weight = splat(w[r * B + b]);
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) sum[r][b][v] = fma(weight, pixel[v], sum[r][b][v]);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int b = 0; b < B; ++b) {
+        const int64_t channel = line[r] + b;
+        if (line[r] < 0 || channel >= a.channels) continue;
+        if (a.ends) {
+          finish_row<V>(a, sum[r][b], channel, whole, tail);
+        } else {
+#pragma GCC unroll 8
+          for (int v = 0; v < V; ++v) store(a.sums + channel * kTile + v * kLanes, sum[r][b][v]);
+        }
+      }
+  }
+}
+
+template <int B, int R, int V>
 constexpr RowsKernel pick() {
-  if constexpr (B * V <= (kRegisters == 32 ? 24 : 12))
-    return rows_kernel<B, V>;
+  // sums, the pixels that a block shares, and a weight must fit the registers
+  if constexpr (R * B * V + (B > 1 ? V : 0) + 1 <= kRegisters)
+    return rows_kernel<B, R, V>;
   else
     return nullptr;
 }
 
 // ---- filling tiles
 
+constexpr int64_t kAhead = 4;  // planes to fetch in advance: no hardware foresees steps from plane to plane
+
 void fill_copy(const float* planes, int64_t stride, int64_t channels, int64_t p, int vectors, float* tile) {
   const float* from = planes + p;
   for (int64_t c = 0; c < channels; ++c, from += stride)
-    for (int v = 0; v < vectors; ++v, tile += kLanes) store(tile, load(from + v * kLanes));
+    for (int v = 0; v < vectors; ++v, tile += kLanes) {
+      __builtin_prefetch(from + kAhead * stride + v * kLanes);
+      store(tile, load(from + v * kLanes));
+    }
 }
 
 // The output columns whose input column lies in the picture: [first, last).
@@ -217,38 +228,60 @@ void fill_window(const float* planes, int64_t stride, int64_t channels, const Wi
     }
 }
 
+// The lanes of row vector `now` moved by `dx` pixels, its neighbours filling in.
+template <int DX>
+inline vf moved(vf before, vf now, vf behind) {
+  if constexpr (DX < 0)
+    return slide<kLanes + DX>(before, now);
+  else if constexpr (DX > 0)
+    return slide<DX>(now, behind);
+  else
+    return now;
+}
+
 template <int K>
 void depthwise_flat(const float* planes, int64_t stride, int64_t channels, const Depthwise& d, const uint16_t* edges,
                     int64_t edge_stride, int64_t p, int vectors, float* tile) {
   constexpr int R = K / 2;
   const int64_t width = d.window.in_w;
   const vf low = splat(d.low), high = splat(d.high);
+  const uint16_t* const edge = edges + p / kLanes;
   for (int64_t c = 0; c < channels; ++c, tile += vectors * kLanes) {
     const float* in = planes + c * stride + p;
-    vf weight[K * K];
-#pragma GCC unroll 25
-    for (int k = 0; k < K * K; ++k) weight[k] = splat(d.weights[c * K * K + k]);
+    const float* const w = d.weights + c * K * K;
     const vf bias = splat(d.bias[c]);
-    const uint16_t* edge = edges + p / kLanes;
+    const float slope = d.slope ? d.slope[c] : 0;
+    vf before[K], now[K];
+#pragma GCC unroll 5
+    for (int ky = 0; ky < K; ++ky) {
+      before[ky] = load(in + (ky - R) * width - kLanes);
+      now[ky] = load(in + (ky - R) * width);
+    }
     for (int v = 0; v < vectors; ++v) {
-      vf sum = bias;
-      const float* at = in + v * kLanes;
+      __builtin_prefetch(in + kAhead * stride + R * width + v * kLanes);
+      vf left[R], right[R], middle = bias;  // one sum per dx, so that each takes one mask
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) left[r] = right[r] = zero();
 #pragma GCC unroll 5
-      for (int kx = 0; kx < K; ++kx) {
-        if (kx == R) {
-#pragma GCC unroll 5
-          for (int ky = 0; ky < K; ++ky) sum = fma(weight[ky * K + kx], load(at + (ky - R) * width), sum);
-        } else {
-          const vmask m = mask_of(edge[kx * edge_stride + v]);
-#pragma GCC unroll 5
-          for (int ky = 0; ky < K; ++ky)
-            sum = fma_masked(weight[ky * K + kx], at + (ky - R) * width + (kx - R), sum, m);
+      for (int ky = 0; ky < K; ++ky) {
+        const vf behind = load(in + (ky - R) * width + (v + 1) * kLanes);
+        if constexpr (R == 2) {
+          left[1] = fma(splat(w[ky * K]), moved<-2>(before[ky], now[ky], behind), left[1]);
+          right[1] = fma(splat(w[ky * K + 4]), moved<2>(before[ky], now[ky], behind), right[1]);
         }
+        left[0] = fma(splat(w[ky * K + R - 1]), moved<-1>(before[ky], now[ky], behind), left[0]);
+        middle = fma(splat(w[ky * K + R]), now[ky], middle);
+        right[0] = fma(splat(w[ky * K + R + 1]), moved<1>(before[ky], now[ky], behind), right[0]);
+        before[ky] = now[ky];
+        now[ky] = behind;
       }
-      if (d.act == Act::kClamp)
-        sum = clamp(sum, low, high);
-      else
-        sum = activate(d.act, sum, d.low, d.high, d.slope ? d.slope[c] : 0);
+      vf sum = middle;
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) {
+        sum = sum + keep(left[r], mask_of(edge[(R - 1 - r) * edge_stride + v]));
+        sum = sum + keep(right[r], mask_of(edge[(R + 1 + r) * edge_stride + v]));
+      }
+      sum = d.act == Act::kClamp ? clamp(sum, low, high) : activate(d.act, sum, d.low, d.high, slope);
       store(tile + v * kLanes, sum);
     }
   }
@@ -305,35 +338,49 @@ inline void store_row(float* out, int64_t x, int64_t width, vf value) {
     store(out + x, value, mask_of(first_lanes(width - x)));
 }
 
+// Square kernels of 3 or 5, stride 1 or 2, straight from the plane: rows outside are left out, columns outside masked.
 template <int K, int S>
-void depthwise_square(const float* padded, float* out, int64_t channel, const Depthwise& d) {
+void depthwise_square(const float* in, float* out, int64_t channel, const Depthwise& d, int64_t first_y,
+                      int64_t last_y) {
   const Window& w = d.window;
-  const int64_t pitch = padded_pitch(w);
-  vf weight[K * K];
-#pragma GCC unroll 25
-  for (int k = 0; k < K * K; ++k) weight[k] = splat(d.weights[channel * K * K + k]);
+  const float* const weight = d.weights + channel * K * K;
   const vf bias = splat(d.bias[channel]);
   const float slope = d.slope ? d.slope[channel] : 0;
-  for (int64_t y = 0; y < w.out_h; ++y, out += w.out_w)
-    for (int64_t x = 0; x < w.out_w; x += kLanes) {
-      vf sum = bias;
-      const float* at = padded + y * S * pitch + x * S;
+  int64_t first[K], last[K];
+  for (int kx = 0; kx < K; ++kx) columns_inside(kx - w.pad_w, S, w.in_w, first[kx], last[kx]);
+  for (int64_t x = 0; x < w.out_w; x += kLanes) {
+    vmask inside[K];
+    for (int kx = 0; kx < K; ++kx)
+      inside[kx] = mask_of(first_lanes(last[kx] - x) & ~first_lanes(first[kx] - x));
+    const vmask exists = mask_of(first_lanes(w.out_w - x));
+    for (int64_t y = first_y; y < last_y; ++y) {
+      vf sum[K];
 #pragma GCC unroll 5
-      for (int ky = 0; ky < K; ++ky, at += pitch) {
+      for (int kx = 0; kx < K; ++kx) sum[kx] = zero();
+      const int64_t row = y * S - w.pad_h;
+      const int first_ky = static_cast<int>(std::max<int64_t>(0, -row));
+      const int last_ky = static_cast<int>(std::min<int64_t>(K, w.in_h - row));
+      for (int ky = first_ky; ky < last_ky; ++ky) {
+        const float* at = in + (row + ky) * w.in_w + x * S - w.pad_w;
+        const float* k = weight + ky * K;
         if constexpr (S == 2) {
 #pragma GCC unroll 3
           for (int kx = 0; kx < K; kx += 2) {
             const vf a = load(at + kx), b = load(at + kx + kLanes);
-            sum = fma(weight[ky * K + kx], evens(a, b), sum);
-            if (kx + 1 < K) sum = fma(weight[ky * K + kx + 1], odds(a, b), sum);
+            sum[kx] = fma(splat(k[kx]), evens(a, b), sum[kx]);
+            if (kx + 1 < K) sum[kx + 1] = fma(splat(k[kx + 1]), odds(a, b), sum[kx + 1]);
           }
         } else {
 #pragma GCC unroll 5
-          for (int kx = 0; kx < K; ++kx) sum = fma(weight[ky * K + kx], load(at + kx), sum);
+          for (int kx = 0; kx < K; ++kx) sum[kx] = fma(splat(k[kx]), load(at + kx), sum[kx]);
         }
       }
-      store_row(out, x, w.out_w, activate(d.act, sum, d.low, d.high, slope));
+      vf total = bias;
+#pragma GCC unroll 5
+      for (int kx = 0; kx < K; ++kx) total = total + keep(sum[kx], inside[kx]);
+      store(out + y * w.out_w + x, activate(d.act, total, d.low, d.high, slope), exists);
     }
+  }
 }
 
 void depthwise_any(const float* padded, float* out, int64_t channel, const Depthwise& d) {
@@ -352,14 +399,21 @@ void depthwise_any(const float* padded, float* out, int64_t channel, const Depth
     }
 }
 
+void depthwise_rows(const float* in, float* out, int64_t channel, const Depthwise& d, int64_t first, int64_t last) {
+  const bool three = d.window.kernel_h == 3, one = d.window.stride_h == 1;
+  if (three && one)
+    depthwise_square<3, 1>(in, out, channel, d, first, last);
+  else if (three)
+    depthwise_square<3, 2>(in, out, channel, d, first, last);
+  else if (one)
+    depthwise_square<5, 1>(in, out, channel, d, first, last);
+  else
+    depthwise_square<5, 2>(in, out, channel, d, first, last);
+}
+
 void depthwise_plane(const float* in, float* out, int64_t channel, const Depthwise& d, float* scratch) {
-  const Window& w = d.window;
-  pad_plane(in, w, 0.0f, scratch);
-  const bool plain = w.kernel_h == w.kernel_w && w.stride_h == w.stride_w && w.dilation_h == 1 && w.dilation_w == 1;
-  if (plain && w.kernel_h == 3 && w.stride_h == 1) return depthwise_square<3, 1>(scratch, out, channel, d);
-  if (plain && w.kernel_h == 3 && w.stride_h == 2) return depthwise_square<3, 2>(scratch, out, channel, d);
-  if (plain && w.kernel_h == 5 && w.stride_h == 1) return depthwise_square<5, 1>(scratch, out, channel, d);
-  if (plain && w.kernel_h == 5 && w.stride_h == 2) return depthwise_square<5, 2>(scratch, out, channel, d);
+  if (is_square_window(d.window)) return depthwise_rows(in, out, channel, d, 0, d.window.out_h);
+  pad_plane(in, d.window, 0.0f, scratch);
   depthwise_any(scratch, out, channel, d);
 }
 
@@ -553,17 +607,18 @@ float reduce(Reduce kind, const float* a, int64_t step, int64_t n, float start) 
   return total;
 }
 
-#define ROWS(B)                                                                                            \
-  {                                                                                                        \
-    pick<B, 1>(), pick<B, 2>(), pick<B, 3>(), pick<B, 4>(), pick<B, 5>(), pick<B, 6>(), pick<B, 7>(), pick<B, 8>() \
+#define ROWS(B, R)                                                                                       \
+  {                                                                                                      \
+    pick<B, R, 1>(), pick<B, R, 2>(), pick<B, R, 3>(), pick<B, R, 4>(), pick<B, R, 5>(), pick<B, R, 6>(), \
+        pick<B, R, 7>(), pick<B, R, 8>()                                                                 \
   }
 
 int64_t padded_floats(const Window& w) { return padded_rows(w) * padded_pitch(w) + 2 * kLanes; }
 
 const Kernels kKernels = {
-    POCKETGRAPH_ISA, kLanes,          kRegisters,      {ROWS(1), ROWS(2), ROWS(4), ROWS(8)},
+    POCKETGRAPH_ISA, kLanes,          kRegisters,      {ROWS(1, 1), ROWS(1, 2), ROWS(1, 4), ROWS(2, 1), ROWS(4, 1), ROWS(8, 1)},
     fill_copy,       fill_window,     fill_depthwise,  depthwise_plane,
-    pool_plane,      matvec,          unary,           binary,
+    depthwise_rows,  pool_plane,      matvec,          unary,           binary,
     reduce,          resize_rows,     padded_floats,
 };
 

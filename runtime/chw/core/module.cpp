@@ -63,6 +63,9 @@ std::vector<float*> pointers(const Holder& h, const nb::list& inputs, const nb::
 }  // namespace
 
 NB_MODULE(_core, m) {
+  m.attr("UNPLACED") = chw::kUnplaced;
+  m.def("lanes", &Program::lanes_of, "isa"_a = "");
+  m.def("band_rows", &Program::band_rows, "window"_a, "out_rows"_a, "lanes"_a);
   nb::class_<View>(m, "View").def(
       "__init__",
       [](View* v, int base, int64_t offset, std::vector<int64_t> shape, std::vector<int64_t> strides) {
@@ -155,11 +158,16 @@ NB_MODULE(_core, m) {
                                  depthwise_finish, weights_of(weights), floats_of(bias), finish);
              h.borrowed.push_back(nb::cast(weights));
            })
+      .def("band",
+           [](Holder& h, const Planes& middle, const Planes& y, const Window& w, const Vector& weights,
+              const Vector& bias, const Finish& finish, int64_t out_rows) {
+             h.program.band(middle, y, w, floats_of(weights), floats_of(bias), finish, out_rows);
+           })
       .def_prop_ro("steps", [](const Holder& h) { return h.program.steps(); })
       .def_prop_ro("isa", [](const Holder& h) { return std::string(h.program.isa()); })
       .def_prop_ro("lanes", [](const Holder& h) { return h.program.lanes(); })
       .def_prop_ro("bytes", [](const Holder& h) { return h.program.bytes(); })
-      .def("max_vectors", [](const Holder& h, int block) { return h.program.max_vectors(block); })
+      .def("max_vectors", [](const Holder& h, int block, int lines) { return h.program.max_vectors(block, lines); })
       .def("packable", [](const Holder& h, int64_t step) { return h.program.packable(step); })
       .def("layer",
            [](const Holder& h, int64_t step) {
@@ -173,15 +181,16 @@ NB_MODULE(_core, m) {
              return nb::make_tuple(kind, copy, pixels);
            })
       .def("pack",
-           [](Holder& h, int64_t step, int block, int vectors, int64_t slice, int storage) {
+           [](Holder& h, int64_t step, int block, int lines, int vectors, int64_t slice, int storage) {
              Packing packing;
              packing.block = block;
+             packing.lines = lines;
              packing.vectors = vectors;
              packing.slice = slice;
              packing.storage = storage;
              h.program.pack(step, packing);
            },
-           "step"_a, "block"_a, "vectors"_a, "slice"_a = 0, "storage"_a = 0)
+           "step"_a, "block"_a, "lines"_a, "vectors"_a, "slice"_a = 0, "storage"_a = 0)
       .def("seal",
            [](Holder& h) {
              h.program.seal();

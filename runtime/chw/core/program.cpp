@@ -311,11 +311,18 @@ enum class Source { kPixels, kWindow, kDepthwise };
 struct Slice {
   int64_t column = 0;
   std::vector<uint32_t> starts;
+  std::vector<int32_t> order;
   std::vector<uint16_t> columns;
   std::vector<float> f32;
   std::vector<uint16_t> f16;
   std::vector<int8_t> i8;
 };
+
+int shape_of(int block, int lines) {
+  for (int i = 0; i < kShapeCount; ++i)
+    if (kShapes[i][0] == block && kShapes[i][1] == lines) return i;
+  return -1;
+}
 
 struct MatrixStep : Step {
   Planes a, y;
@@ -331,76 +338,119 @@ struct MatrixStep : Step {
   Finish finish;
   Packing packing;
   std::vector<Slice> slices;
-  int64_t groups = 0, widest = 0;
-  std::vector<int64_t> parts;  // group ranges that threads share
+  int64_t widest = 0;
+  std::vector<int64_t> parts;  // ranges of groups that threads share
   int64_t tiles = 0;
-  RowsKernel kernel = nullptr;
+
+  bool placed() const { return y.offset != kUnplaced; }
 
   int64_t tile_floats(const Program& p) const { return columns * packing.vectors * kernels(p).lanes; }
   int64_t sums_floats(const Program& p) const {
-    return slices.size() > 1 ? groups * packing.block * packing.vectors * kernels(p).lanes : 0;
+    return slices.size() > 1 ? channels * packing.vectors * kernels(p).lanes : 0;
   }
   int64_t scratch(const Program& p) const override { return tile_floats(p) + sums_floats(p) + widest + 256; }
   int64_t bytes() const override {
     int64_t total = 0;
     for (const Slice& s : slices)
-      total += static_cast<int64_t>(s.starts.size() * 4 + s.columns.size() * 2 + s.f32.size() * 4 + s.f16.size() * 2 +
-                                    s.i8.size());
+      total += static_cast<int64_t>((s.starts.size() + s.order.size() + s.f32.size()) * 4 +
+                                    (s.columns.size() + s.f16.size()) * 2 + s.i8.size());
     return total;
   }
 
-  void pack(const Program& p, const Packing& chosen) {
-    const int places[] = {-1, 0, 1, -1, 2, -1, -1, -1, 3};
-    require(chosen.block >= 1 && chosen.block <= 8 && places[chosen.block] >= 0, "a block has 1, 2, 4 or 8 channels");
+  void pack(Program& p, const Packing& chosen) {
+    const int shape = shape_of(chosen.block, chosen.lines);
+    require(shape >= 0, "there is no kernel for such blocks and lines");
     require(chosen.vectors >= 1 && chosen.vectors <= 8, "a tile has 1 to 8 vectors");
     require(chosen.storage >= 0 && chosen.storage <= 2, "no such weight storage");
     require(chosen.slice >= 0, "a slice is negative");
-    RowsKernel const found = kernels(p).rows[places[chosen.block]][chosen.vectors - 1];
-    require(found != nullptr, "a tile of that many vectors does not go with that block");
+    require(kernels(p).rows[shape][chosen.vectors - 1] != nullptr, "a tile of that many vectors does not fit the registers");
     require(given.data != nullptr, "the weights have been let go of");
     packing = chosen;
-    kernel = found;
-    const int64_t block = packing.block, width = packing.slice ? std::min(packing.slice, columns) : columns;
-    const int64_t widest_slice = std::min<int64_t>(width, 65536);  // columns are 16 bits
-    groups = (channels + block - 1) / block;
-    slices.clear();
-    scale.assign(static_cast<size_t>(channels), 0.0f);
-    if (packing.storage == 2)
-      for (int64_t r = 0; r < channels; ++r) {
+    const int64_t width = packing.slice ? std::min(packing.slice, columns) : columns;
+    const int64_t step = std::min<int64_t>(width, 65536);  // columns are 16 bits
+    if (packing.storage == 2) {
+      scale.assign(static_cast<size_t>(channels), 0.0f);
+      for (int64_t r = 0; r < channels; ++r)
         for (int64_t k = 0; k < columns; ++k)
-          scale[r] = std::max(scale[r], std::fabs(given.data[r * columns + k]) / 127.0f);
-      }
-    for (int64_t start = 0; start < columns; start += widest_slice) pack_slice(start, std::min(columns, start + widest_slice));
+          scale[static_cast<size_t>(r)] = std::max(scale[static_cast<size_t>(r)], std::fabs(weight(r, k)) / 127.0f);
+    }
+    const std::vector<int64_t> cuts = cut(p);
+    slices.clear();
+    for (int64_t start = 0; start < columns; start += step) pack_slice(start, std::min(columns, start + step), cuts);
     widest = 0;
     for (const Slice& s : slices)
-      for (int64_t g = 0; g < groups; ++g)
-        widest = std::max<int64_t>(widest, static_cast<int64_t>(s.starts[g + 1] - s.starts[g]) * block);
-    split(p);
+      for (size_t g = 0; g + 1 < s.starts.size(); ++g)
+        widest = std::max<int64_t>(widest, static_cast<int64_t>(s.starts[g + 1] - s.starts[g]) * packing.block * packing.lines);
   }
 
-  void pack_slice(int64_t first, int64_t last) {
+  float weight(int64_t row, int64_t column) const { return row < channels ? given.data[row * columns + column] : 0.0f; }
+
+  bool filled(int64_t block, int64_t column) const {
+    for (int64_t b = 0; b < packing.block; ++b)
+      if (weight(block * packing.block + b, column) != 0.0f) return true;
+    return false;
+  }
+
+  // Where tiles are fewer than the threads want, blocks are shared out as well: the blocks at which a share begins,
+  // balanced by their entries. Sets `tiles`.
+  std::vector<int64_t> cut(Program& p) {
+    const int64_t vectors = (y.pixels() + kernels(p).lanes - 1) / kernels(p).lanes;
+    tiles = (vectors + packing.vectors - 1) / packing.vectors;
+    const int64_t blocks = (channels + packing.block - 1) / packing.block, wanted = threads(p).count();
+    const int64_t shares =
+        wanted == 1 || tiles >= 2 * wanted ? 1 : std::min<int64_t>(blocks, (2 * wanted + tiles - 1) / tiles);
+    std::vector<int64_t> cuts{0};
+    if (shares > 1) {
+      std::vector<int64_t> cost(static_cast<size_t>(blocks), 1);
+      for (int64_t b = 0; b < blocks; ++b)
+        for (int64_t k = 0; k < columns; ++k) cost[static_cast<size_t>(b)] += filled(b, k);
+      const int64_t total = std::accumulate(cost.begin(), cost.end(), int64_t{0});
+      int64_t seen = 0;
+      for (int64_t b = 0; b + 1 < blocks; ++b) {
+        seen += cost[static_cast<size_t>(b)];
+        if (seen * shares >= total * static_cast<int64_t>(cuts.size())) cuts.push_back(b + 1);
+      }
+    }
+    cuts.push_back(blocks);
+    parts.assign(1, 0);
+    for (size_t i = 1; i < cuts.size(); ++i)
+      parts.push_back(parts.back() + (cuts[i] - cuts[i - 1] + packing.lines - 1) / packing.lines);
+    return cuts;
+  }
+
+  void pack_slice(int64_t first, int64_t last, const std::vector<int64_t>& cuts) {
     Slice s;
     s.column = first;
-    const int64_t block = packing.block;
     s.starts.push_back(0);
-    for (int64_t g = 0; g < groups; ++g) {
-      const int64_t row = g * block, rows = std::min(block, channels - row);
-      for (int64_t k = first; k < last; ++k) {
-        bool any = false;
-        for (int64_t b = 0; b < rows; ++b) any |= given.data[(row + b) * columns + k] != 0.0f;
-        if (!any) continue;
-        s.columns.push_back(static_cast<uint16_t>(k - first));
-        for (int64_t b = 0; b < block; ++b) {
-          const float w = b < rows ? given.data[(row + b) * columns + k] : 0.0f;
-          if (packing.storage == 0) s.f32.push_back(w);
-          if (packing.storage == 1) s.f16.push_back(half_of(w));
-          if (packing.storage == 2) {
-            const float unit = b < rows ? scale[row + b] : 0.0f;
-            s.i8.push_back(unit > 0 ? static_cast<int8_t>(std::lrint(w / unit)) : int8_t{0});
+    const int64_t block = packing.block, lines = packing.lines;
+    std::vector<std::vector<uint16_t>> found(static_cast<size_t>(cuts.back()));
+    for (int64_t b = 0; b < cuts.back(); ++b)
+      for (int64_t k = first; k < last; ++k)
+        if (filled(b, k)) found[static_cast<size_t>(b)].push_back(static_cast<uint16_t>(k - first));
+    std::vector<int64_t> sorted(static_cast<size_t>(cuts.back()));
+    std::iota(sorted.begin(), sorted.end(), int64_t{0});
+    for (size_t part = 0; part + 1 < cuts.size(); ++part) {
+      // blocks of nearly equal length side by side: little to fill up, and loops whose length a processor foresees
+      std::stable_sort(sorted.begin() + cuts[part], sorted.begin() + cuts[part + 1], [&](int64_t a, int64_t b) {
+        return found[static_cast<size_t>(a)].size() > found[static_cast<size_t>(b)].size();
+      });
+      for (int64_t at = cuts[part]; at < cuts[part + 1]; at += lines) {
+        const size_t length = found[static_cast<size_t>(sorted[static_cast<size_t>(at)])].size();
+        for (size_t n = 0; n < length; ++n)
+          for (int64_t r = 0; r < lines; ++r) {
+            const bool exists = at + r < cuts[part + 1];
+            const int64_t b = exists ? sorted[static_cast<size_t>(at + r)] : 0;
+            const bool held = exists && n < found[static_cast<size_t>(b)].size();
+            const uint16_t column = held ? found[static_cast<size_t>(b)][n] : uint16_t{0};
+            s.columns.push_back(column);
+            for (int64_t i = 0; i < block; ++i) store(s, held ? weight(b * block + i, first + column) : 0.0f, b * block + i);
           }
-        }
+        for (int64_t r = 0; r < lines; ++r)
+          s.order.push_back(at + r < cuts[part + 1]
+                                ? static_cast<int32_t>(sorted[static_cast<size_t>(at + r)] * block)
+                                : -1);
+        s.starts.push_back(static_cast<uint32_t>(s.columns.size() / static_cast<size_t>(lines)));
       }
-      s.starts.push_back(static_cast<uint32_t>(s.columns.size()));
     }
     if (packing.storage == 1) s.f16.resize(s.f16.size() + 32);  // widening reads whole vectors
     s.columns.shrink_to_fit();
@@ -410,34 +460,30 @@ struct MatrixStep : Step {
     slices.push_back(std::move(s));
   }
 
-  // Tiles of nearly equal size; where they are fewer than the threads want, groups are shared out as well.
-  void split(const Program& p) {
-    const int64_t vectors = (y.pixels() + kernels(p).lanes - 1) / kernels(p).lanes;
-    tiles = (vectors + packing.vectors - 1) / packing.vectors;
-    const int64_t wanted = threads(const_cast<Program&>(p)).count();
-    const int64_t shares = wanted == 1 || tiles >= 2 * wanted ? 1 : std::min<int64_t>(groups, (2 * wanted + tiles - 1) / tiles);
-    parts.assign(1, 0);
-    int64_t total = groups, seen = 0;  // a group costs its entries, and one for storing
-    for (const Slice& s : slices) total += s.starts.back();
-    for (int64_t g = 0; g < groups; ++g) {
-      seen += 1;
-      for (const Slice& s : slices) seen += s.starts[g + 1] - s.starts[g];
-      if (seen * shares >= total * static_cast<int64_t>(parts.size())) parts.push_back(g + 1);
+  void store(Slice& s, float w, int64_t row) const {
+    if (packing.storage == 0) s.f32.push_back(w);
+    if (packing.storage == 1) s.f16.push_back(half_of(w));
+    if (packing.storage == 2) {
+      const float unit = row < channels ? scale[static_cast<size_t>(row)] : 0.0f;
+      s.i8.push_back(unit > 0 ? static_cast<int8_t>(std::lrint(w / unit)) : int8_t{0});
     }
-    if (parts.back() != groups) parts.push_back(groups);
   }
 
-  void run(Program& p) override {
-    const int lanes = kernels(p).lanes;
+  void run(Program& p) override { pixels(p, 0, y.pixels(), y.offset); }
+
+  // Computes pixels [first, last) of every channel; `target` is where pixel 0 of channel 0 would lie in the arena.
+  void pixels(Program& p, int64_t first, int64_t last, int64_t target) {
+    const int64_t lanes = kernels(p).lanes, vectors = (last - first + lanes - 1) / lanes;
+    const int64_t count = (vectors + packing.vectors - 1) / packing.vectors;
     const int64_t shares = static_cast<int64_t>(parts.size()) - 1;
-    threads(p).each(tiles * shares, [&](int64_t task, int thread) { tile(p, task / shares, task % shares, lanes, thread); });
+    threads(p).each(count * shares, [&](int64_t task, int thread) {
+      const int64_t index = task / shares, v0 = vectors * index / count, v1 = vectors * (index + 1) / count;
+      tile(p, first + v0 * lanes, static_cast<int>(v1 - v0), last, target, task % shares, thread);
+    });
   }
 
-  void tile(Program& p, int64_t index, int64_t part, int lanes, int thread) {
-    const int64_t vectors = (y.pixels() + lanes - 1) / lanes;
-    const int64_t v0 = vectors * index / tiles, v1 = vectors * (index + 1) / tiles;
-    const int count = static_cast<int>(v1 - v0);
-    const int64_t pixel = v0 * lanes;
+  void tile(Program& p, int64_t pixel, int count, int64_t end, int64_t target, int64_t part, int thread) {
+    const int lanes = kernels(p).lanes;
     float* packed = scratch_of(p, thread);
     packed += (-reinterpret_cast<intptr_t>(packed) & 63) / static_cast<intptr_t>(sizeof(float));
     const Kernels& k = kernels(p);
@@ -457,9 +503,9 @@ struct MatrixStep : Step {
     r.channels = channels;
     r.sums = packed + tile_floats(p);
     r.scratch = r.sums + sums_floats(p);
-    r.out = arena(p) + y.offset + pixel;
+    r.out = arena(p) + (target + pixel);
     r.out_stride = y.stride;
-    r.pixels = std::min<int64_t>(static_cast<int64_t>(count) * lanes, y.pixels() - pixel);
+    r.pixels = std::min<int64_t>(static_cast<int64_t>(count) * lanes, end - pixel);
     r.pixel0 = pixel;
     r.epilogue.act = static_cast<Act>(finish.act);
     r.epilogue.low = finish.low;
@@ -473,12 +519,12 @@ struct MatrixStep : Step {
       r.epilogue.residual = arena(p) + finish.residual.offset;
       r.epilogue.residual_stride = finish.residual.stride;
     }
-    const int places[] = {-1, 0, 1, -1, 2, -1, -1, -1, 3};
-    const RowsKernel rows = k.rows[places[packing.block]][count - 1];
+    const RowsKernel rows = k.rows[shape_of(packing.block, packing.lines)][count - 1];
     for (size_t i = 0; i < slices.size(); ++i) {
       const Slice& s = slices[i];
       r.tile = packed + s.column * count * lanes;
       r.starts = s.starts.data();
+      r.order = s.order.data();
       r.columns = s.columns.data();
       r.weights = packing.storage == 0   ? static_cast<const void*>(s.f32.data())
                   : packing.storage == 1 ? static_cast<const void*>(s.f16.data())
@@ -489,6 +535,60 @@ struct MatrixStep : Step {
     }
   }
 };
+
+// A matrix step whose result only a depthwise convolution reads, in bands of rows that stay in the cache.
+struct BandedStep : Step {
+  std::unique_ptr<MatrixStep> matrix;  // its y is the band: [channels][rows][width]
+  Planes y;
+  int64_t height = 0, band_rows = 0, out_rows = 0;  // of the picture between, of the band, of each band's result
+  std::vector<float> weights, bias, slope;
+  Depthwise d;
+  int64_t scratch(const Program& p) const override { return matrix->scratch(p); }
+  int64_t bytes() const override { return matrix->bytes(); }
+
+  // The rows of the picture between that result rows [first, last) read, the end rounded up to whole vectors.
+  void needed(int64_t lanes, int64_t first, int64_t last, int64_t& from, int64_t& to) const {
+    const Window& w = d.window;
+    from = std::clamp<int64_t>(first * w.stride_h - w.pad_h, 0, height);
+    to = std::clamp<int64_t>((last - 1) * w.stride_h - w.pad_h + w.kernel_h, from, height);
+    while (to < height && to * w.in_w % lanes) ++to;
+  }
+
+  void run(Program& p) override {
+    const int64_t width = d.window.in_w, stride = matrix->y.stride, base = matrix->y.offset;
+    int64_t start = 0, made = 0;  // the band holds rows [start, made)
+    for (int64_t first = 0; first < y.height; first += out_rows) {
+      const int64_t last = std::min(first + out_rows, y.height);
+      int64_t from, to;
+      needed(kernels(p).lanes, first, last, from, to);
+      const int64_t kept = std::max<int64_t>(made - from, 0), shift = from - start;
+      if (first && kept > 0 && shift > 0)
+        threads(p).each(y.channels, [&](int64_t c, int) {
+          float* plane = arena(p) + base + c * stride;
+          std::memmove(plane, plane + shift * width, static_cast<size_t>(kept * width) * sizeof(float));
+        });
+      start = from;
+      made = std::max(made, from);
+      if (to > made) matrix->pixels(p, made * width, to * width, base - start * width);
+      made = std::max(made, to);
+      const int64_t chunks = std::min<int64_t>(y.channels, 4 * threads(p).count());
+      threads(p).each(chunks, [&](int64_t chunk, int) {
+        for (int64_t c = y.channels * chunk / chunks; c < y.channels * (chunk + 1) / chunks; ++c)
+          kernels(p).depthwise_rows(arena(p) + (base + c * stride - start * width), arena(p) + y.offset + c * y.stride,
+                                    c, d, first, last);
+      });
+    }
+  }
+};
+
+}  // namespace
+
+namespace {
+
+MatrixStep* matrix_of(Step* step) {
+  if (auto* banded = dynamic_cast<BandedStep*>(step)) return banded->matrix.get();
+  return dynamic_cast<MatrixStep*>(step);
+}
 
 }  // namespace
 
@@ -711,7 +811,10 @@ void Program::matvec(const View& a, const View& y, Weights weights, std::vector<
 Step& Program::matrix(const Planes& a, const Planes& y, int64_t columns, Weights weights, std::vector<float> bias,
                       const Finish& finish) {
   check(a, "product, from", 0, 0);
-  check(y, "product, to", 0, 0);
+  if (y.offset != kUnplaced) check(y, "product, to", 0, 0);
+  require(y.channels >= 1 && y.height >= 1 && y.width >= 1 && y.channels <= kMost && y.height <= (1 << 16) &&
+              y.width <= (1 << 16),
+          "product, to: a size is not positive or too large");
   check_finish(finish, y.channels);
   require(columns >= 1 && columns <= kMost && weights.columns == columns && weights.rows == y.channels &&
               static_cast<int64_t>(bias.size()) == y.channels,
@@ -738,7 +841,7 @@ void Program::product(const Planes& a, const Planes& y, Weights weights, std::ve
   require(a.pixels() == y.pixels(), "product: pixels differ");
   auto& step = static_cast<MatrixStep&>(matrix(a, y, a.channels, weights, std::move(bias), finish));
   step.source = Source::kPixels;
-  step.pack(*this, {1, std::min(4, max_vectors(1)), 0, 0});
+  step.pack(*this, {1, 1, 4, 0, 0});
 }
 
 void Program::convolution(const Planes& a, const Planes& y, const Window& w, Weights weights, std::vector<float> bias,
@@ -750,7 +853,7 @@ void Program::convolution(const Planes& a, const Planes& y, const Window& w, Wei
       matrix(a, y, a.channels * w.kernel_h * w.kernel_w, weights, std::move(bias), finish));
   step.source = Source::kWindow;
   step.window = w;
-  step.pack(*this, {4, 2, 0, 0});
+  step.pack(*this, {4, 1, 2, 0, 0});
 }
 
 void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::vector<float> depthwise_weights,
@@ -789,44 +892,97 @@ void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::v
         step.edges[static_cast<size_t>((dx + reach) * step.edge_stride + p / lanes)] |=
             static_cast<uint16_t>(1u << (p % lanes));
     }
-  step.pack(*this, {1, std::min(4, max_vectors(1)), 0, 0});
+  step.pack(*this, {1, 1, 4, 0, 0});
 }
 
-int Program::max_vectors(int block) const {
-  const int place = block == 1 ? 0 : block == 2 ? 1 : block == 4 ? 2 : block == 8 ? 3 : -1;
-  require(place >= 0, "a block has 1, 2, 4 or 8 channels");
+void Program::band(const Planes& middle, const Planes& y, const Window& w, std::vector<float> weights,
+                   std::vector<float> bias, const Finish& finish, int64_t out_rows) {
+  require(!sealed_ && !steps_.empty(), "band: there is no step before it");
+  auto* last = dynamic_cast<MatrixStep*>(steps_.back().get());
+  require(last != nullptr, "band: the step before it is no product");
+  check_window(w);
+  check_finish(finish, y.channels);
+  require(is_square_window(w), "band: there is no kernel for the window");
+  check(y, "band, to", 0, 0);
+  require(w.in_h == last->y.height && w.in_w == last->y.width && w.out_h == y.height && w.out_w == y.width &&
+              y.channels == last->y.channels && !last->placed(),
+          "band: the window does not fit");
+  require(static_cast<int64_t>(weights.size()) == y.channels * w.kernel_h * w.kernel_w &&
+              static_cast<int64_t>(bias.size()) == y.channels,
+          "band: the weights do not fit");
+  require(out_rows >= 1 && out_rows <= y.height, "band: the rows do not fit");
+  auto step = std::make_unique<BandedStep>();
+  step->y = y;
+  step->height = w.in_h;
+  step->out_rows = out_rows;
+  step->weights = std::move(weights);
+  step->bias = std::move(bias);
+  step->slope = finish.slope;
+  step->d = {w,           step->weights.data(), step->bias.data(), static_cast<Act>(finish.act),
+             finish.low, finish.high,          step->slope.empty() ? nullptr : step->slope.data()};
+  const int64_t rows = band_rows(w, out_rows, kernels_->lanes);
+  check(middle, "band, between", 8, 64);  // rows are read a little before their start and beyond their end
+  require(middle.channels == y.channels && middle.width == w.in_w && middle.height >= rows, "band: the band is too small");
+  step->matrix.reset(static_cast<MatrixStep*>(steps_.back().release()));
+  step->matrix->y.offset = middle.offset;
+  step->matrix->y.stride = middle.stride;
+  steps_.back() = std::move(step);
+}
+
+int64_t Program::band_rows(const Window& w, int64_t out_rows, int64_t lanes) {
+  check_window(w);
+  require(out_rows >= 1, "band: the rows do not fit");
+  BandedStep step;
+  step.height = w.in_h;
+  step.d.window = w;
+  int64_t rows = 1;
+  for (int64_t first = 0; first < w.out_h; first += out_rows) {
+    int64_t from, to;
+    step.needed(lanes, first, std::min(first + out_rows, w.out_h), from, to);
+    rows = std::max(rows, to - from);
+  }
+  return rows;
+}
+
+int Program::lanes_of(const std::string& isa) { return choose(isa)->lanes; }
+
+int Program::max_vectors(int block, int lines) const {
+  const int shape = shape_of(block, lines);
   int most = 0;
-  for (int v = 0; v < 8; ++v)
-    if (kernels_->rows[place][v]) most = v + 1;
+  for (int v = 0; shape >= 0 && v < 8; ++v)
+    if (kernels_->rows[shape][v]) most = v + 1;
   return most;
 }
 
 bool Program::packable(int64_t step) const {
   require(step >= 0 && step < steps(), "no such step");
-  return dynamic_cast<const MatrixStep*>(steps_[static_cast<size_t>(step)].get()) != nullptr;
+  return matrix_of(steps_[static_cast<size_t>(step)].get()) != nullptr;
 }
 
 std::string Program::layer(int64_t step, Weights& weights, int64_t& pixels) const {
   require(packable(step), "that step has no weights to pack");
-  const auto& matrix = static_cast<const MatrixStep&>(*steps_[static_cast<size_t>(step)]);
+  const MatrixStep& matrix = *matrix_of(steps_[static_cast<size_t>(step)].get());
   weights = matrix.given;
   pixels = matrix.y.pixels();
-  if (matrix.source == Source::kPixels) return "pixels";
+    const std::string banded = dynamic_cast<const BandedStep*>(steps_[static_cast<size_t>(step)].get()) ? "banded " : "";
+  if (matrix.source == Source::kPixels) return banded + "pixels";
   const Window& w = matrix.source == Source::kWindow ? matrix.window : matrix.depthwise.window;
-  return (matrix.source == Source::kWindow ? "window" : "depthwise") + std::to_string(w.kernel_h) + "x" +
+  return banded + (matrix.source == Source::kWindow ? "window" : "depthwise") + std::to_string(w.kernel_h) + "x" +
          std::to_string(w.kernel_w) + "s" + std::to_string(w.stride_h) + "w" + std::to_string(w.out_w);
 }
 
 void Program::pack(int64_t step, const Packing& packing) {
   require(!sealed_, "the program is sealed");
   require(packable(step), "that step has no weights to pack");
-  static_cast<MatrixStep&>(*steps_[static_cast<size_t>(step)]).pack(*this, packing);
+  matrix_of(steps_[static_cast<size_t>(step)].get())->pack(*this, packing);
 }
 
 void Program::seal() {
+  for (auto& step : steps_)
+    if (MatrixStep* matrix = matrix_of(step.get())) require(matrix->placed(), "a product is not placed: its band is missing");
   sealed_ = true;
   for (auto& step : steps_)
-    if (auto* matrix = dynamic_cast<MatrixStep*>(step.get())) matrix->given.data = nullptr;
+    if (MatrixStep* matrix = matrix_of(step.get())) matrix->given.data = nullptr;
   reserve();
 }
 
@@ -860,6 +1016,7 @@ std::vector<double> Program::profile(const std::vector<float*>& externals) {
 double Program::time_step(int64_t step, int repeats) {
   require(packable(step), "only steps with weights to pack are timed alone");
   require(repeats >= 1 && repeats <= 10000, "a step is timed 1 to 10000 times");
+  require(matrix_of(steps_[static_cast<size_t>(step)].get())->placed(), "a product is not placed: its band is missing");
   reserve();
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < repeats; ++i) {

@@ -42,9 +42,12 @@ struct Weights {
 };
 
 struct Packing {
-  int block = 1, vectors = 4, storage = 0;
+  int block = 1, lines = 1, vectors = 4, storage = 0;
   int64_t slice = 0;  // columns per slice; 0: all
 };
+
+// The offset of a product's result that `band` will give a place.
+constexpr int64_t kUnplaced = -1;
 
 struct Step;
 
@@ -72,10 +75,17 @@ class Program {
                  std::vector<float> depthwise_bias, const Finish& depthwise_finish, Weights weights,
                  std::vector<float> bias, const Finish& finish);
 
+  // Turns the product added last into bands: only this depthwise convolution reads its result, which then needs room
+  // for `band_rows(w, out_rows)` rows only, `middle`.
+  void band(const Planes& middle, const Planes& y, const Window& w, std::vector<float> weights, std::vector<float> bias,
+            const Finish& finish, int64_t out_rows);
+  static int64_t band_rows(const Window& w, int64_t out_rows, int64_t lanes);
+  static int lanes_of(const std::string& isa);
+
   int64_t steps() const { return static_cast<int64_t>(steps_.size()); }
   const char* isa() const { return kernels_->name; }
   int lanes() const { return kernels_->lanes; }
-  int max_vectors(int block) const;
+  int max_vectors(int block, int lines) const;  // 0: there is no such kernel
   bool packable(int64_t step) const;
   // what a packable step multiplies: how its input is read, its borrowed weights, and the pixels of its output
   std::string layer(int64_t step, Weights& weights, int64_t& pixels) const;

@@ -32,9 +32,12 @@ inline vf max(vf a, vf b) { return _mm512_max_ps(a, b); }
 inline vmask mask_of(uint32_t bits) { return static_cast<vmask>(bits); }
 inline vf load(const float* p, vmask m) { return _mm512_maskz_loadu_ps(m, p); }
 inline void store(float* p, vf v, vmask m) { _mm512_mask_storeu_ps(p, m, v); }
-inline vf fma_masked(vf a, const float* p, vf c, vmask m) {
-  return _mm512_mask3_fmadd_ps(a, _mm512_maskz_loadu_ps(m, p), c, m);
+inline vf fma_masked(vf a, vf b, vf c, vmask m) { return _mm512_mask3_fmadd_ps(a, b, c, m); }
+template <int N>
+inline vf slide(vf a, vf b) {  // lanes N, N+1, … of a followed by b
+  return _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(b), _mm512_castps_si512(a), N));
 }
+inline vf keep(vf v, vmask m) { return _mm512_maskz_mov_ps(m, v); }
 inline vf evens(vf a, vf b) {
   const __m512i at = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   return _mm512_permutex2var_ps(a, at, b);
@@ -66,7 +69,17 @@ inline vmask mask_of(uint32_t bits) {
 }
 inline vf load(const float* p, vmask m) { return _mm256_maskload_ps(p, m); }
 inline void store(float* p, vf v, vmask m) { _mm256_maskstore_ps(p, m, v); }
-inline vf fma_masked(vf a, const float* p, vf c, vmask m) { return fma(a, _mm256_maskload_ps(p, m), c); }
+inline vf keep(vf v, vmask m) { return _mm256_and_ps(v, _mm256_castsi256_ps(m)); }
+inline vf fma_masked(vf a, vf b, vf c, vmask m) { return fma(a, keep(b, m), c); }
+template <int N>
+inline vf slide(vf a, vf b) {
+  const __m256i x = _mm256_castps_si256(a), y = _mm256_castps_si256(b);
+  const __m256i middle = _mm256_permute2x128_si256(x, y, 0x21);  // upper half of a, lower half of b
+  if constexpr (N < 4)
+    return _mm256_castsi256_ps(_mm256_alignr_epi8(middle, x, 4 * N));
+  else
+    return _mm256_castsi256_ps(_mm256_alignr_epi8(y, middle, 4 * (N - 4)));
+}
 inline vf evens(vf a, vf b) {
   const __m256 mixed = _mm256_shuffle_ps(a, b, 0x88);
   return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xD8));
@@ -118,13 +131,19 @@ inline void store(float* p, vf v, vmask m) {
   for (int i = 0; i < kLanes; ++i)
     if (m[i]) p[i] = v[i];
 }
-inline vf fma_masked(vf a, const float* p, vf c, vmask m) {
-  vf x = load(p);  // in bounds: planes keep a margin before and behind them
+inline vf keep(vf v, vmask m) {
   vmask bits;
-  std::memcpy(&bits, &x, sizeof bits);
+  std::memcpy(&bits, &v, sizeof bits);
   bits &= m;
-  std::memcpy(&x, &bits, sizeof x);
-  return fma(a, x, c);
+  std::memcpy(&v, &bits, sizeof v);
+  return v;
+}
+inline vf fma_masked(vf a, vf b, vf c, vmask m) { return fma(a, keep(b, m), c); }
+template <int N>
+inline vf slide(vf a, vf b) {
+  vf v;
+  for (int i = 0; i < kLanes; ++i) v[i] = i + N < kLanes ? a[i + N] : b[i + N - kLanes];
+  return v;
 }
 inline vf evens(vf a, vf b) { return vf{a[0], a[2], b[0], b[2]}; }
 inline vf odds(vf a, vf b) { return vf{a[1], a[3], b[1], b[3]}; }
