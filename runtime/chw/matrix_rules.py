@@ -11,6 +11,7 @@ from pocketgraph.models.graph import DType, Op, Tensor
 from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.builder import Builder, copy_views
 from pocketgraph.runtime.chw.operands import (
+    LIMITS,
     NONE,
     Activation,
     bias,
@@ -91,6 +92,16 @@ def _matrix(filters: Floats) -> Floats:
     return np.ascontiguousarray(filters, np.float32).reshape(filters.shape[0], -1)
 
 
+def _by_rows(weights: Floats, act: Activation) -> bool:
+    """Whether a product with one pixel is best done row of weights by row: they are dense, and the result plain."""
+    return act.kind in (NONE, LIMITS) and np.count_nonzero(weights) >= _SPARSE_ENOUGH * weights.size
+
+
+def _matvec(p: Any, value: Value, made: Value, weights: Floats, given: Floats, low: float, high: float) -> None:
+    outputs, inputs = weights.shape
+    p.matvec(view(value.first, (inputs,), (1,)), view(made.first, (outputs,), (1,)), weights, given, low, high)
+
+
 def _picture(builder: Builder, op: Op, tensor: Tensor) -> Value:
     """The tensor as planes, copied where it is a constant that lies row by row."""
     value = builder.value(tensor)
@@ -108,6 +119,10 @@ def _conv(builder: Builder, op: Op) -> None:
     window = Sliding(op, source, (filters.shape[1], filters.shape[2]), inner)
     value = _picture(builder, op, source)
     weights, given = _matrix(filters.dense()), bias(op, 2, channels)
+    if value.pixels == 1 and window.is_pixelwise and value.is_flat and _by_rows(weights, Activation.fused(op)):
+        made, (low, high) = builder.result(op.outputs[0]), limits(op)
+        builder.task(op, [value], [made], lambda p: _matvec(p, value, made, weights, given, low, high))
+        return
     tail = Tail(builder, op, channels)
 
     def emit(p: Any, made: Any) -> None:
@@ -221,12 +236,11 @@ def _fully_connected(builder: Builder, op: Op) -> None:
         target = made if made.is_flat else Value((outputs,), planes=False)
 
         def emit(p: Any) -> None:
-            if np.count_nonzero(weights) < _SPARSE_ENOUGH * weights.size:
+            if _by_rows(weights, act):
+                _matvec(p, value, target, weights, given, low, high)
+            else:
                 a = _core.Planes(value.first, 1, inputs, 1, 1)
                 p.product(a, _core.Planes(target.first, 1, outputs, 1, 1), weights, given, finish(act))
-            else:
-                a = view(value.first, (inputs,), (1,))
-                p.matvec(a, view(target.first, (outputs,), (1,)), weights, given, low, high)
 
         builder.task(op, [value], [target], emit)
         if target is not made:

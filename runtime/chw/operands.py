@@ -11,7 +11,7 @@ from pocketgraph.models.graph import DType, Op, Tensor
 from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.values import Floats, Value
 
-NONE, LIMITS, PRELU = 0, 1, 2
+NONE, LIMITS, PRELU, HARD_SWISH = 0, 1, 2, 3
 _RANGES = {
     "NONE": None,
     "RELU": (0.0, float("inf")),
@@ -23,7 +23,7 @@ _RANGES = {
 
 @dataclass
 class Activation:
-    """What is done to a sum: nothing, limits, or a slope per channel below zero."""
+    """What is done to a sum: nothing, limits, a slope per channel below zero, or hard swish."""
 
     kind: int = NONE
     low: float = -float("inf")
@@ -42,6 +42,8 @@ class Activation:
         limits = _RANGES.get(op.kind)
         if limits is not None:
             return cls(LIMITS, *limits)
+        if op.kind == "HARD_SWISH":
+            return cls(HARD_SWISH)
         if op.kind == "PRELU" and op.input(1).is_constant and op.input(1).dtype is DType.FLOAT32:
             slope = op.input(1).dense()
             if slope.size in (1, channels) and slope.size == slope.shape[-1] and op.outputs[0].shape[-1] == channels:

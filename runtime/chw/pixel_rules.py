@@ -155,11 +155,18 @@ def _why_not_reduce(op: Op) -> str:
 
 
 def _reduce(builder: Builder, op: Op) -> None:
-    value, made = builder.value(op.input(0)), builder.result(op.outputs[0])
     axes = _axes(op)
     assert axes is not None
+    _reduced(builder, op, builder.value(op.input(0)), builder.result(op.outputs[0]), axes, _REDUCE[op.kind])
+
+
+def mean(builder: Builder, op: Op, value: Value, made: Value, axes: list[int]) -> None:
+    """The mean of `value` over `axes`."""
+    _reduced(builder, op, value, made, axes, _REDUCE["MEAN"])
+
+
+def _reduced(builder: Builder, op: Op, value: Value, made: Value, axes: list[int], kind: int) -> None:
     kept = [axis for axis in range(len(value.shape)) if axis not in axes]
-    kind = _REDUCE[op.kind]
     target = made if made.is_flat else Value(made.shape, planes=False)
 
     def emit(p: Any) -> None:

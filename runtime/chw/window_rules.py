@@ -9,6 +9,7 @@ import numpy as np
 from pocketgraph.models.graph import DType, Op, Tensor
 from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.builder import Builder
+from pocketgraph.runtime.chw.pixel_rules import mean
 from pocketgraph.runtime.chw.operands import (
     NONE,
     Activation,
@@ -136,14 +137,15 @@ def _depthwise(builder: Builder, op: Op) -> None:
     if not value.planes:
         value = _pictured(builder, op, found.source)
     made = builder.result(found.result)
-    builder.task(
-        op,
-        [value],
-        [made],
-        lambda p: p.depthwise(
-            value.as_planes(), made.as_planes(), found.window.make(), found.weights, found.bias, finish(found.act)
-        ),
-    )
+    flat = found.window.is_flat and found.keeps_channels and not value.shared
+    if flat:
+        value.reach = max(value.reach, found.window.kernel[0] // 2)
+
+    def emit(p: Any) -> None:
+        act = finish(found.act)
+        p.depthwise(value.as_planes(), made.as_planes(), found.window.make(), found.weights, found.bias, act, flat)
+
+    builder.task(op, [value], [made], emit)
 
 
 def _why_not_pool(op: Op) -> str:
@@ -162,6 +164,9 @@ def _pool(builder: Builder, op: Op) -> None:
         value = _pictured(builder, op, source)
     kind = 0 if op.kind == "MAX_POOL_2D" else 1
     low, high = limits(op)
+    if kind and window.kernel == window.size and window.out == (1, 1) and window.pad == (0, 0) and low == -high:
+        mean(builder, op, value, made, [1, 2])
+        return
     builder.task(
         op, [value], [made], lambda p: p.pool(value.as_planes(), made.as_planes(), window.make(), kind, low, high)
     )

@@ -10,7 +10,7 @@
 
 namespace chw {
 
-enum class Act : int { kNone = 0, kClamp = 1, kPrelu = 2 };
+enum class Act : int { kNone = 0, kClamp = 1, kPrelu = 2, kHardSwish = 3 };
 
 // What happens to a sum before it is stored: v = act(v), v += residual, v = after(v).
 struct Epilogue {
@@ -93,9 +93,11 @@ struct Kernels {
   void (*fill_window)(const float* planes, int64_t stride, int64_t channels, const Window&, int64_t p, int vectors,
                       float* tile);
   // depthwise, stride 1, odd square kernel 3 or 5, same size out; planes have zero margins of kernel/2 rows and pixels.
-  // edges[dx][vector]: bits of the lanes whose pixel x + dx lies in the row, dx from -kernel/2
+  // edges[dx][vector]: bits of the lanes whose pixel x + dx lies in the row, dx from -kernel/2. Pixels from `end` on are
+  // not stored; `first` is the channel that weights start with.
   void (*fill_depthwise)(const float* planes, int64_t stride, int64_t channels, const Depthwise&,
-                         const uint16_t* edges, int64_t edge_stride, int64_t p, int vectors, float* tile);
+                         const uint16_t* edges, int64_t edge_stride, int64_t first, int64_t p, int64_t vectors,
+                         int64_t end, float* tile);
   // one plane through a window; scratch holds the padded plane
   void (*depthwise_plane)(const float* in, float* out, int64_t channel, const Depthwise&, float* scratch);
   // rows [first, last) of the same where `is_square_window`; `in` and `out` are row 0, whose rows need not all be there
@@ -108,8 +110,9 @@ struct Kernels {
   void (*binary)(Binary, const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t y_step,
                  int64_t n, float low, float high);
   float (*reduce)(Reduce, const float* a, int64_t step, int64_t n, float start);
-  void (*resize_rows)(const float* row0, const float* row1, float t, const int32_t* x0, const int32_t* x1,
-                      const float* tx, float* out, int64_t width);
+  // one row of resized pixels, between two rows of the picture; `mixed` has room for a row of it
+  void (*resize_rows)(const float* row0, const float* row1, float t, int64_t in_width, const int32_t* x0,
+                      const int32_t* x1, const float* tx, float* mixed, float* out, int64_t width);
   // floats of scratch that depthwise_plane and pool_plane need
   int64_t (*padded_floats)(const Window&);
 };

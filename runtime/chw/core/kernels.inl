@@ -15,12 +15,7 @@ inline vf clamp(vf v, vf low, vf high) { return min(max(v, low), high); }
 inline vf activate(Act act, vf v, float low, float high, float slope) {
   if (act == Act::kClamp) return clamp(v, splat(low), splat(high));
   if (act == Act::kPrelu) return fma(min(v, zero()), splat(slope), max(v, zero()));
-  return v;
-}
-
-inline float activate_one(Act act, float v, float low, float high, float slope) {
-  if (act == Act::kClamp) return std::min(std::max(v, low), high);
-  if (act == Act::kPrelu) return v < 0 ? v * slope : v;
+  if (act == Act::kHardSwish) return v * clamp(v + splat(3.0f), zero(), splat(6.0f)) * splat(1.0f / 6.0f);
   return v;
 }
 
@@ -168,6 +163,14 @@ constexpr RowsKernel pick() {
 
 // ---- filling tiles
 
+// Stores lanes x, x + 1, … of a row of `width` values, those that exist.
+inline void store_row(float* out, int64_t x, int64_t width, vf value) {
+  if (x + kLanes <= width)
+    store(out + x, value);
+  else
+    store(out + x, value, mask_of(first_lanes(width - x)));
+}
+
 constexpr int64_t kAhead = 4;  // planes to fetch in advance: no hardware foresees steps from plane to plane
 
 void fill_copy(const float* planes, int64_t stride, int64_t channels, int64_t p, int vectors, float* tile) {
@@ -241,23 +244,23 @@ inline vf moved(vf before, vf now, vf behind) {
 
 template <int K>
 void depthwise_flat(const float* planes, int64_t stride, int64_t channels, const Depthwise& d, const uint16_t* edges,
-                    int64_t edge_stride, int64_t p, int vectors, float* tile) {
+                    int64_t edge_stride, int64_t first, int64_t p, int64_t vectors, int64_t end, float* tile) {
   constexpr int R = K / 2;
   const int64_t width = d.window.in_w;
   const vf low = splat(d.low), high = splat(d.high);
   const uint16_t* const edge = edges + p / kLanes;
   for (int64_t c = 0; c < channels; ++c, tile += vectors * kLanes) {
     const float* in = planes + c * stride + p;
-    const float* const w = d.weights + c * K * K;
-    const vf bias = splat(d.bias[c]);
-    const float slope = d.slope ? d.slope[c] : 0;
+    const float* const w = d.weights + (first + c) * K * K;
+    const vf bias = splat(d.bias[first + c]);
+    const float slope = d.slope ? d.slope[first + c] : 0;
     vf before[K], now[K];
 #pragma GCC unroll 5
     for (int ky = 0; ky < K; ++ky) {
       before[ky] = load(in + (ky - R) * width - kLanes);
       now[ky] = load(in + (ky - R) * width);
     }
-    for (int v = 0; v < vectors; ++v) {
+    for (int64_t v = 0; v < vectors; ++v) {
       __builtin_prefetch(in + kAhead * stride + R * width + v * kLanes);
       vf left[R], right[R], middle = bias;  // one sum per dx, so that each takes one mask
 #pragma GCC unroll 2
@@ -282,17 +285,17 @@ void depthwise_flat(const float* planes, int64_t stride, int64_t channels, const
         sum = sum + keep(right[r], mask_of(edge[(R + 1 + r) * edge_stride + v]));
       }
       sum = d.act == Act::kClamp ? clamp(sum, low, high) : activate(d.act, sum, d.low, d.high, slope);
-      store(tile + v * kLanes, sum);
+      store_row(tile, v * kLanes, end - p, sum);
     }
   }
 }
 
 void fill_depthwise(const float* planes, int64_t stride, int64_t channels, const Depthwise& d, const uint16_t* edges,
-                    int64_t edge_stride, int64_t p, int vectors, float* tile) {
+                    int64_t edge_stride, int64_t first, int64_t p, int64_t vectors, int64_t end, float* tile) {
   if (d.window.kernel_h == 3)
-    depthwise_flat<3>(planes, stride, channels, d, edges, edge_stride, p, vectors, tile);
+    depthwise_flat<3>(planes, stride, channels, d, edges, edge_stride, first, p, vectors, end, tile);
   else
-    depthwise_flat<5>(planes, stride, channels, d, edges, edge_stride, p, vectors, tile);
+    depthwise_flat<5>(planes, stride, channels, d, edges, edge_stride, first, p, vectors, end, tile);
 }
 
 // ---- depthwise and pooling of whole planes, over a copy with its padding written out
@@ -329,13 +332,6 @@ inline vf load_strided(const float* p, int64_t stride) {
   float lanes[kLanes];
   for (int i = 0; i < kLanes; ++i) lanes[i] = p[i * stride];
   return load(lanes);
-}
-
-inline void store_row(float* out, int64_t x, int64_t width, vf value) {
-  if (x + kLanes <= width)
-    store(out + x, value);
-  else
-    store(out + x, value, mask_of(first_lanes(width - x)));
 }
 
 // Square kernels of 3 or 5, stride 1 or 2, straight from the plane: rows outside are left out, columns outside masked.
@@ -449,13 +445,10 @@ void pool_plane(const float* in, float* out, const Window& w, Pool kind, float l
 
 // ---- one row of resized pixels
 
-void resize_rows(const float* row0, const float* row1, float t, const int32_t* x0, const int32_t* x1, const float* tx,
-                 float* out, int64_t width) {
-  for (int64_t x = 0; x < width; ++x) {
-    const float top = row0[x0[x]] + (row0[x1[x]] - row0[x0[x]]) * tx[x];
-    const float bottom = row1[x0[x]] + (row1[x1[x]] - row1[x0[x]]) * tx[x];
-    out[x] = top + (bottom - top) * t;
-  }
+void resize_rows(const float* row0, const float* row1, float t, int64_t in_width, const int32_t* x0, const int32_t* x1,
+                 const float* tx, float* mixed, float* out, int64_t width) {
+  for (int64_t x = 0; x < in_width; ++x) mixed[x] = row0[x] + (row1[x] - row0[x]) * t;
+  for (int64_t x = 0; x < width; ++x) out[x] = mixed[x0[x]] + (mixed[x1[x]] - mixed[x0[x]]) * tx[x];
 }
 
 // ---- vectors

@@ -128,8 +128,8 @@ NB_MODULE(_core, m) {
            })
       .def("depthwise",
            [](Holder& h, const Planes& a, const Planes& y, const Window& w, const Vector& weights, const Vector& bias,
-              const Finish& finish) {
-             h.program.depthwise(a, y, w, floats_of(weights), floats_of(bias), finish);
+              const Finish& finish, bool has_margins) {
+             h.program.depthwise(a, y, w, floats_of(weights), floats_of(bias), finish, has_margins);
            })
       .def("pool", [](Holder& h, const Planes& a, const Planes& y, const Window& w, int kind, float low,
                       float high) { h.program.pool(a, y, w, kind, low, high); })

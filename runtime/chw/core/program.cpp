@@ -63,7 +63,7 @@ void check_window(const Window& w) {
 }
 
 void check_finish(const Finish& f, int64_t channels) {
-  require(f.act >= 0 && f.act <= 2 && f.after >= 0 && f.after <= 2, "no such activation");
+  require(f.act >= 0 && f.act <= 3 && f.after >= 0 && f.after <= 3, "no such activation");
   const auto fits = [&](int act, const std::vector<float>& slope) {
     return act != static_cast<int>(Act::kPrelu) || static_cast<int64_t>(slope.size()) == channels;
   };
@@ -240,16 +240,32 @@ struct ResizeStep : Step {
   Planes a, y;
   std::vector<int32_t> y0, y1, x0, x1;
   std::vector<float> ty, tx;
+  int64_t scratch(const Program&) const override { return a.width; }
   void run(Program& p) override {
-    share(threads(p), y.channels, y.pixels(), [&](int64_t first, int64_t last) {
-      for (int64_t c = first; c < last; ++c) {
-        const float* from = arena(p) + a.offset + c * a.stride;
-        float* to = arena(p) + y.offset + c * y.stride;
-        for (int64_t row = 0; row < y.height; ++row, to += y.width)
-          kernels(p).resize_rows(from + y0[row] * a.width, from + y1[row] * a.width, ty[row], x0.data(), x1.data(),
-                                 tx.data(), to, y.width);
-      }
+    threads(p).each(y.channels, [&](int64_t c, int thread) {
+      const float* from = arena(p) + a.offset + c * a.stride;
+      float* to = arena(p) + y.offset + c * y.stride;
+      for (int64_t row = 0; row < y.height; ++row, to += y.width)
+        kernels(p).resize_rows(from + y0[row] * a.width, from + y1[row] * a.width, ty[row], a.width, x0.data(),
+                               x1.data(), tx.data(), scratch_of(p, thread), to, y.width);
     });
+  }
+};
+
+// For each step dx of a centred window and each vector of pixels: the lanes whose pixel has a neighbour at x + dx.
+struct Edges {
+  int64_t stride = 0;
+  std::vector<uint16_t> bits;
+  Edges() = default;
+  Edges(const Planes& a, int64_t kernel, int64_t lanes) : stride((a.pixels() + lanes - 1) / lanes) {
+    const int64_t reach = kernel / 2;
+    bits.assign(static_cast<size_t>(kernel * stride), 0);
+    for (int64_t dx = -reach; dx <= reach; ++dx)
+      for (int64_t p = 0; p < a.pixels(); ++p) {
+        const int64_t x = p % a.width + dx;
+        if (x >= 0 && x < a.width)
+          bits[static_cast<size_t>((dx + reach) * stride + p / lanes)] |= static_cast<uint16_t>(1u << (p % lanes));
+      }
   }
 };
 
@@ -258,9 +274,16 @@ struct DepthwiseStep : Step {
   std::vector<float> weights, bias, slope;
   Depthwise d;
   int64_t multiplier;
+  bool flat = false;  // the planes have margins: whole vectors run across row ends
+  Edges edges;
   int64_t scratch(const Program& p) const override { return kernels(p).padded_floats(d.window); }
   void run(Program& p) override {
     threads(p).each(y.channels, [&](int64_t c, int thread) {
+      if (flat) {
+        kernels(p).fill_depthwise(arena(p) + a.offset + c * a.stride, a.stride, 1, d, edges.bits.data(), edges.stride, c,
+                                  0, edges.stride, a.pixels(), arena(p) + y.offset + c * y.stride);
+        return;
+      }
       kernels(p).depthwise_plane(arena(p) + a.offset + c / multiplier * a.stride, arena(p) + y.offset + c * y.stride, c,
                                  d, scratch_of(p, thread));
     });
@@ -330,8 +353,7 @@ struct MatrixStep : Step {
   Window window{};
   Depthwise depthwise;
   std::vector<float> depthwise_weights, depthwise_bias, depthwise_slope;
-  std::vector<uint16_t> edges;
-  int64_t edge_stride = 0;
+  Edges edges;
   Weights given;  // borrowed
   int64_t channels = 0, columns = 0;
   std::vector<float> bias, slope, after_slope, scale;
@@ -493,7 +515,8 @@ struct MatrixStep : Step {
     else if (source == Source::kWindow)
       k.fill_window(planes, a.stride, a.channels, window, pixel, count, packed);
     else
-      k.fill_depthwise(planes, a.stride, a.channels, depthwise, edges.data(), edge_stride, pixel, count, packed);
+      k.fill_depthwise(planes, a.stride, a.channels, depthwise, edges.bits.data(), edges.stride, 0, pixel, count,
+                       pixel + static_cast<int64_t>(count) * lanes, packed);
     Rows r{};
     r.bias = bias.data();
     r.scale = scale.data();
@@ -745,8 +768,9 @@ void Program::resize(const Planes& a, const Planes& y, std::vector<int32_t> y0, 
 }
 
 void Program::depthwise(const Planes& a, const Planes& y, const Window& w, std::vector<float> weights,
-                        std::vector<float> bias, const Finish& finish) {
-  check(a, "depthwise, from", 0, 0);
+                        std::vector<float> bias, const Finish& finish, bool has_margins) {
+  const int64_t reach = w.kernel_h / 2, margin = has_margins ? reach * a.width + reach : 0;
+  check(a, "depthwise, from", margin, margin);
   check(y, "depthwise, to", 0, 0);
   check_window(w);
   check_finish(finish, y.channels);
@@ -766,6 +790,13 @@ void Program::depthwise(const Planes& a, const Planes& y, const Window& w, std::
   step->d = {w,           step->weights.data(), step->bias.data(), static_cast<Act>(finish.act),
              finish.low, finish.high,          step->slope.empty() ? nullptr : step->slope.data()};
   require(kernels_->padded_floats(w) <= kMost, "depthwise: the window is too large");
+  if (has_margins) {
+    require(is_square_window(w) && w.stride_h == 1 && w.pad_h == reach && w.pad_w == reach && a.pixels() == y.pixels() &&
+                step->multiplier == 1 && (a.channels == 1 || a.stride >= a.pixels() + margin),
+            "depthwise: margins do not go with the window");
+    step->flat = true;
+    step->edges = Edges(a, w.kernel_h, kernels_->lanes);
+  }
   add(std::move(step));
 }
 
@@ -882,16 +913,7 @@ void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::v
                     depthwise_finish.low,
                     depthwise_finish.high,
                     step.depthwise_slope.empty() ? nullptr : step.depthwise_slope.data()};
-  const int lanes = kernels_->lanes;
-  step.edge_stride = (a.pixels() + lanes - 1) / lanes;
-  step.edges.assign(static_cast<size_t>(kernel * step.edge_stride), 0);
-  for (int64_t dx = -reach; dx <= reach; ++dx)
-    for (int64_t p = 0; p < a.pixels(); ++p) {
-      const int64_t x = p % a.width + dx;
-      if (x >= 0 && x < a.width)
-        step.edges[static_cast<size_t>((dx + reach) * step.edge_stride + p / lanes)] |=
-            static_cast<uint16_t>(1u << (p % lanes));
-    }
+  step.edges = Edges(a, kernel, kernels_->lanes);
   step.pack(*this, {1, 1, 4, 0, 0});
 }
 

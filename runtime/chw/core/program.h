@@ -65,7 +65,7 @@ class Program {
   void resize(const Planes& a, const Planes& y, std::vector<int32_t> y0, std::vector<int32_t> y1, std::vector<float> ty,
               std::vector<int32_t> x0, std::vector<int32_t> x1, std::vector<float> tx);
   void depthwise(const Planes& a, const Planes& y, const Window& w, std::vector<float> weights, std::vector<float> bias,
-                 const Finish& finish);
+                 const Finish& finish, bool has_margins);
   void pool(const Planes& a, const Planes& y, const Window& w, int kind, float low, float high);
   void matvec(const View& a, const View& y, Weights weights, std::vector<float> bias, float low, float high);
   void product(const Planes& a, const Planes& y, Weights weights, std::vector<float> bias, const Finish& finish);
