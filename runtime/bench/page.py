@@ -73,7 +73,7 @@ def _roofline(result: Result, peak: dict[str, float]) -> str:
         " one thread; a model whose weights stay in the cache can lie above its slope."
     )
     threads = int(peak["threads"])
-    caption = f"{threads} thread{'s' * (threads > 1)}"
+    caption = f"GFLOP/s, {threads} thread{'s' * (threads > 1)}"
     return section("Roofline", note, roofline(lines, peak["gflops"], peak["gbytes"], caption))
 
 

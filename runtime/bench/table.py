@@ -75,9 +75,9 @@ def how(result: Result) -> str:
         if engine != "pocketgraph"
     )
     return (
-        f"{settings['rounds']} interleaved rounds after {settings['warmup']} to warm up, medians of ms, 95 % intervals"
-        f" of ratios, load in ms, memory and file in MB; {machine['processor']}, {machine['cores']} cores, {' '.join(machine['flags'])},"
-        f" load {machine['load']}; Python {machine['python']}; {engines}"
+        f"{settings['rounds']} interleaved rounds after {settings['warmup']} to warm up, medians, 95 % intervals of"
+        f" ratios, times in ms, memory and file in MB; {machine['processor']}, {machine['cores']} cores,"
+        f" {' '.join(machine['flags'])}, load {machine['load']}; Python {machine['python']}; {engines}"
     )
 
 
@@ -112,6 +112,8 @@ def ratio_text(cell: Cell) -> str:
     if cell.ratio is None:
         return ""
     times, low, high = cell.ratio
+    if times == low == high == 1.0:
+        return "baseline"
     return f"{times:.2f}x {low:.2f}..{high:.2f}"
 
 
@@ -124,7 +126,7 @@ def _table(result: Result, model: str) -> Table:
     title += f" [dim]against {against}[/dim]" if against else ""
     if result.settings.get("pruned_for_timing_only"):
         title += f" [dim]({_plain(str(result.settings['pattern']))} pruned for timing alone)[/dim]"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), title=title, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, title=title, title_justify="left")
     for name in HEAD:
         side: Literal["left", "right"] = "left" if name == "engine" else "right"
         table.add_column(_NARROW.get(name, name), justify=side, overflow="fold", no_wrap=name == "engine")
