@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,16 +18,15 @@ from pocketgraph.runtime.bench.engines import USUAL_BASELINES, Engine
 from pocketgraph.runtime.bench.machine import describe_machine, measure_peak
 from pocketgraph.runtime.bench.ratios import ratio
 from pocketgraph.runtime.bench.result import Result
-from pocketgraph.runtime.bench.subjects import Subject
+from pocketgraph.runtime.bench.subjects import Progress, Subject
 from pocketgraph.runtime.bench.thinning import PATTERNS
 from pocketgraph.runtime.bench.turns import Turn, start_turns
 from pocketgraph.runtime.bench.variants import Variant, make_variant
 
-Progress = Callable[[str, int, int], None]
-"""`progress(stage, done, total)`, told again and again."""
-
 UNTIMED_BEFORE_EACH = 1
 """Runs before each timed one: other engines had the caches in the meantime."""
+
+_FEW_ROUNDS = 10
 
 
 @dataclass(frozen=True)
@@ -154,6 +153,8 @@ def _note(result: Result, plan: Plan) -> None:
             "pruned for the timing alone: the smallest weights of every 1x1 convolution but the first layer were set"
             f" to zero, alike in each, pattern {plan.pattern}; what such a model answers is of no use"
         )
+    if plan.rounds < _FEW_ROUNDS:
+        result.notes.append(f"with {plan.rounds} rounds the intervals are rough: give --rounds {_FEW_ROUNDS} or more")
     for cell in result.cells:
         where = f"{cell.engine} on {cell.model}, {cell.threads} threads, {cell.sparsity:.0%} zeros"
         if cell.wrong:

@@ -97,10 +97,10 @@ class Worker:
             self.resume()
             with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
                 self._process.stdin.write(b'{"do": "quit"}\n')
-                self._process.stdin.flush()
+                self._process.stdin.close()
                 self._process.wait(_QUIT_SECONDS)
         self._end()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it may still hold what nobody read
             self._process.stdin.close()
         self._reader.join()
         self._process.stdout.close()

@@ -86,7 +86,7 @@ def bench(models: tuple[str, ...], json_file: str | None, html_file: str | None,
     plan = Plan(
         engines=tuple(_engines(options["engines"])),
         threads=tuple(_numbers("--threads", options["threads"], int)),
-        sparsities=tuple(sorted(value / 100 for value in _numbers("--sparsity", options["sparsity"], float))),
+        sparsities=_percents("--sparsity", options["sparsity"]),
         pattern=options["pattern"],
         baseline=options["baseline"] or "",
         rounds=options["rounds"],
@@ -102,7 +102,7 @@ def bench(models: tuple[str, ...], json_file: str | None, html_file: str | None,
         staging = stack.enter_context(Staging(files))
         with progress_bars() as progress:
             command = shlex.join(["pocketgraph", *sys.argv[1:]])
-            result = run_bench(open_subjects(list(models)), plan, progress, command)
+            result = run_bench(open_subjects(list(models), progress), plan, progress, command)
         text = json.dumps(result.to_dict(), indent=2) + "\n"
         if json_file and json_file != "-":
             staging.temporary(Path(json_file)).write_text(text, encoding="utf-8")
@@ -134,6 +134,13 @@ def _numbers(name: str, text: str, kind: Callable[[str], T]) -> list[T]:
     except ValueError as error:
         raise UsageError(f"{name} is {text!r}: expected numbers separated by commas") from error
     return list(dict.fromkeys(found))
+
+
+def _percents(name: str, text: str) -> tuple[float, ...]:
+    found = sorted(_numbers(name, text, float))
+    if not all(0 <= value < 100 for value in found):
+        raise UsageError(f"{name} is {text!r}: expected percents, at least 0 and below 100")
+    return tuple(value / 100 for value in found)
 
 
 @click.command(
@@ -181,7 +188,10 @@ def compare(before: str, after: str) -> None:
 
     first, second = read_result(before), read_result(after)
     console = Console(highlight=False)
-    console.print(table_of(changes(first, second)))
+    found = changes(first, second)
+    for model in dict.fromkeys(item.key[0] for item in found):
+        console.print(table_of(found, model))
+    console.print("[dim]medians in ms; 95 % intervals of the change[/dim]")
     for line in differences(first, second):
         console.print(f"[yellow]{escape(line)}[/yellow]")
 

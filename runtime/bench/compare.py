@@ -82,32 +82,33 @@ def differences(before: Result, after: Result) -> list[str]:
     return lines
 
 
-def table_of(found: list[Change]) -> Table:
-    """The changes as a table."""
+def table_of(found: list[Change], model: str) -> Table:
+    """The changes of `model` as a table."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for name in ("model", "engine", "threads", "zeros", "ms before", "ms after", "times as fast", "to baseline", ""):
-        left = name in {"model", "engine", ""}
-        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=0, title=f"[bold]{escape(model)}[/bold]", title_justify="left"
+    )
+    for name in ("engine", "thr", "zeros", "before", "after", "times as fast", "to baseline", ""):
+        table.add_column(name, justify="left" if name in {"engine", ""} else "right", no_wrap=True)
     styles = {"faster": "green", "slower": "red"}
     for item in found:
-        model, engine, threads, sparsity = item.key
+        name, engine, threads, sparsity = item.key
         times, low, high = item.times
-        table.add_row(
-            escape(model),
-            escape(engine),
-            str(threads),
-            f"{sparsity:.0%}" if sparsity else "dense",
-            f"{item.before:.2f}",
-            f"{item.after:.2f}",
-            escape(f"{times:.2f}x [{low:.2f}, {high:.2f}]"),
-            "" if item.against_baseline is None else f"{item.against_baseline:.2f}x",
-            item.verdict,
-            style=styles.get(item.verdict),
-        )
+        if name == model:
+            table.add_row(
+                escape(engine),
+                str(threads),
+                f"{sparsity:.0%}" if sparsity else "dense",
+                f"{item.before:.2f}",
+                f"{item.after:.2f}",
+                f"{times:.2f}x {low:.2f}..{high:.2f}",
+                "" if item.against_baseline is None else f"{item.against_baseline:.2f}x",
+                item.verdict,
+                style=styles.get(item.verdict),
+            )
     return table
 
 

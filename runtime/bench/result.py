@@ -105,9 +105,11 @@ def read_result(path: str | Path) -> Result:
         raise UsageError(f"{path} was not written by this version of `pocketgraph bench --json` (format {FORMAT!r})")
     try:
         cells = [_cell(cell) for cell in data.pop("cells")]
-        return Result(cells, **data)
-    except (KeyError, TypeError, ValueError) as error:
+        result = Result(cells, **data)
+        result.baselines = {model: (engine, sparsity) for model, (engine, sparsity) in result.baselines.items()}
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+    return result
 
 
 def _cell(data: dict[str, Any]) -> Cell:

@@ -11,6 +11,8 @@ from pocketgraph.models.errors import UnsupportedError, UsageError
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model
 
+Progress = Callable[[str, int, int], None]
+"""`progress(stage, done, total)`, told again and again."""
 _PREFIX = "arch:"
 _READABLE = {".tflite", ".onnx"}
 
@@ -32,8 +34,8 @@ def architectures() -> list[str]:
     return sorted(_builders())
 
 
-def open_subject(text: str) -> Subject:
-    """Read what `text` names. Raises `UsageError`, `ZooError` or `FormatError`."""
+def open_subject(text: str, progress: Progress = lambda *_: None) -> Subject:
+    """Read what `text` names, fetched first where it is the zoo's. Raises `UsageError`, `ZooError` or `FormatError`."""
     if text.startswith(_PREFIX):
         builders, name = _builders(), text.removeprefix(_PREFIX)
         if name not in builders:
@@ -41,7 +43,7 @@ def open_subject(text: str) -> Subject:
         return Subject(text, None, builders[name]())
     path = Path(text)
     if text in zoo.names() and not path.exists():
-        model = zoo.load(text)
+        model = zoo.load(text, lambda done, total: progress(f"fetch {zoo.entry(text).package}", done, total))
         file = zoo.path(text)
         return Subject(text, file if file.suffix in _READABLE else None, model)
     if not path.exists():
@@ -56,9 +58,9 @@ def open_subject(text: str) -> Subject:
         return Subject(path.name, path.resolve(), None)
 
 
-def open_subjects(texts: list[str]) -> list[Subject]:
+def open_subjects(texts: list[str], progress: Progress = lambda *_: None) -> list[Subject]:
     """`open_subject` for each; where two files have the same name, they are shown as they were given."""
-    found = [open_subject(text) for text in texts]
+    found = [open_subject(text, progress) for text in texts]
     names = [subject.name for subject in found]
     named = [
         subject if names.count(subject.name) == 1 else Subject(text, subject.path, subject.model)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.markup import escape
 
-from pocketgraph.runtime.bench.bench import Progress
 from pocketgraph.runtime.bench.result import Cell, Result
+from pocketgraph.runtime.bench.subjects import Progress
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pocketgraph.models.errors import EngineError
 from pocketgraph.runtime.bench.client import Worker
 from pocketgraph.runtime.bench.engines import USUAL_BASELINES, Engine, worker_command
 from pocketgraph.runtime.bench.result import Cell
+from pocketgraph.runtime.bench.subjects import Progress
 from pocketgraph.runtime.bench.variants import Variant
 
 Array = npt.NDArray[Any]
@@ -92,7 +93,7 @@ def start_turns(
     seed: int,
     timeout: float,
     stack: ExitStack,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> list[Turn]:
     """A turn for every variant, thread count and engine, outputs compared.
 

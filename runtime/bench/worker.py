@@ -3,7 +3,7 @@
 A single file that needs the standard library, NumPy and the engine alone, because an engine may live in an interpreter
 of its own; it imports pocketgraph only for engines that are its delegates. Tensors travel as .npy files.
 
-    ->  (started)                                            <-  {"versions": {"openvino": "…"}}
+    ->  (started)                                            <-  {"versions": {"openvino": "…", "python": "…"}}
     ->  {"do": "prepare", "model": FILE, "folder": FOLDER}   <-  {"model": FILE that the engine itself reads}
     ->  {"do": "load", "model": FILE, "threads": N}          <-  {"seconds": S, "inputs": […], "outputs": […]}
     ->  {"do": "feed", "files": [one .npy an input]}         <-  {}
@@ -30,6 +30,8 @@ import importlib
 import importlib.metadata
 import json
 import os
+import platform
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -350,8 +352,18 @@ def _private_stdout() -> Iterator[IO[str]]:
         yield answers
 
 
+def _end_with_parent() -> None:
+    """Ask Linux to end this process when its parent is killed: it may be stopped then, and would stay for ever."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
 def serve(make: Any) -> None:
     """Answer requests from standard input until it ends or says quit; `make()` gives the `Engine`."""
+    _end_with_parent()
     with _private_stdout() as answers:
 
         def say(answer: dict[str, Any]) -> None:
@@ -361,7 +373,7 @@ def serve(make: Any) -> None:
         try:
             engine = make()
             session = _Session(engine)
-            say({"versions": engine.versions()})
+            say({"versions": {**engine.versions(), "python": platform.python_version()}})
         except Exception as error:  # noqa: BLE001 - an engine may raise whatever it likes
             say({"error": _one_line(error)})
             return
