@@ -162,11 +162,11 @@ def _note(result: Result, plan: Plan) -> None:
             result.notes.append(
                 f"{where}: its outputs differ from the reference engine's ({how}); its times do not count"
             )
-    errors: dict[str, int] = {}
+    errors: dict[str, dict[str, None]] = {}
     for cell in result.cells:
         if cell.error:
-            errors[cell.error] = errors.get(cell.error, 0) + 1
-    result.notes += [f"{error} ({count} times)" if count > 1 else error for error, count in errors.items()]
+            errors.setdefault(cell.error, {})[cell.model] = None
+    result.notes += [f"{error} (on {', '.join(models)})" for error, models in errors.items()]
     for model in result.models():
         if model not in result.baselines:
             result.notes.append(f"{model}: the baseline did not run, so there are no ratios")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import tempfile
@@ -20,6 +21,8 @@ from pocketgraph.models.errors import EngineError
 
 _LONGEST_ANSWER = 64 << 20
 _QUIT_SECONDS = 5.0
+_TELLING = re.compile(r"\[?[\w.]*(error|exception|assertion|abort|fatal|terminate|cannot)", re.IGNORECASE)
+"""Of what a process says before it dies, the lines worth passing on."""
 _CAN_STOP = hasattr(signal, "SIGSTOP")
 
 
@@ -151,9 +154,10 @@ class Worker:
         if self._log.closed:
             return ""
         self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - 4096))
+        self._log.seek(max(0, self._log.tell() - (1 << 16)))
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        return lines[-1][:300] if lines else ""
+        telling = [line for line in lines if _TELLING.match(line)]
+        return (telling or lines or [""])[-1][:300]
 
 
 def _read(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:

@@ -23,6 +23,9 @@ Array = npt.NDArray[Any]
 MOST_DIFFERENCE = 1e-3
 """Of the largest value of an output: an engine that is further from the first one computes something else."""
 
+_LEAST_VALUE = 1e-4
+"""An output that is smaller counts as this: a mask that noise leaves at 1e-8 may as well be 0."""
+
 
 class Turn:
     """A worker with its model loaded. A failure ends the worker and goes into `cell.error`."""
@@ -202,6 +205,6 @@ def compared(reference: Mapping[str, Array], outputs: Mapping[str, Array]) -> tu
         if not array.size:
             continue
         difference = float(np.abs(array.astype(np.float64) - other.astype(np.float64)).max())
-        scale = float(np.abs(array.astype(np.float64)).max())
-        largest = max(largest, difference / scale if scale else difference)
+        scale = max(float(np.abs(array.astype(np.float64)).max()), _LEAST_VALUE)
+        largest = max(largest, difference / scale)
     return largest, largest > MOST_DIFFERENCE
