@@ -169,7 +169,7 @@ def _note(result: Result, plan: Plan) -> None:
     result.notes += [f"{error} (on {', '.join(models)})" for error, models in errors.items()]
     for model in result.models():
         if model not in result.baselines:
-            result.notes.append(f"{model}: the baseline did not run, so there are no ratios")
+            result.notes.append(f"{model}: the baseline has no times that count, so there are no ratios")
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

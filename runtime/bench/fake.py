@@ -23,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pocketgraph.runtime.bench.engines import Engine
 
-Failure = Literal["", "dies", "hangs", "rubbish", "refuses"]
+Failure = Literal["", "dies", "hangs", "rubbish", "nonsense", "refuses"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def _main(fake: Fake) -> None:
                 time.sleep(3600)
             if fake.failure == "rubbish":
                 os.write(_ANSWERS[0], b"Segmentation what?\n")
+            if fake.failure == "nonsense":
+                os.write(_ANSWERS[0], b'{"milliseconds": [-1], "peak_bytes": 0}\n')
             if fake.failure == "refuses":
                 raise RuntimeError("this model has an operator I do not know")
 

@@ -26,6 +26,9 @@ MOST_DIFFERENCE = 1e-3
 _LEAST_VALUE = 1e-4
 """An output that is smaller counts as this: a mask that noise leaves at 1e-8 may as well be 0."""
 
+_NONSENSE = (LookupError, TypeError, ValueError, OSError)
+"""What using an answer raises where it is JSON and yet not what was asked for."""
+
 
 class Turn:
     """A worker with its model loaded. A failure ends the worker and goes into `cell.error`."""
@@ -41,6 +44,18 @@ class Turn:
     ) -> dict[str, Array]:
         """Load `file`, feed `given` (by input name; None: make random inputs), keep the outputs; returns the inputs."""
         self._worker, self.versions = worker, worker.versions
+        try:
+            return self._start(worker, file, given, folder, seed)
+        except EngineError:
+            worker.close()
+            raise
+        except _NONSENSE as error:
+            worker.close()
+            raise _nonsense(worker, "load", error) from error
+
+    def _start(
+        self, worker: Worker, file: Path, given: dict[str, Array] | None, folder: Path, seed: int
+    ) -> dict[str, Array]:
         self.cell.file_bytes = file.stat().st_size
         loaded = worker.ask("load", model=str(file), threads=self.cell.threads)
         self.cell.load_milliseconds = 1e3 * loaded["seconds"]
@@ -59,26 +74,27 @@ class Turn:
 
     def take(self, untimed: int, *, counts: bool) -> None:
         """Run once, timed, behind `untimed` runs; keep the time where it `counts`."""
-        answer = self._ask("run", untimed=untimed, timed=1)
-        if answer is not None:
+        worker = self._worker
+        if worker is None or self.cell.error:
+            return
+        try:
+            answer = self._go_on("run", untimed=untimed, timed=1)
             self.cell.peak_bytes = answer["peak_bytes"]
-            if counts:
-                self.cell.milliseconds += answer["milliseconds"]
+            (milliseconds,) = answer["milliseconds"]
+            if not 0 < milliseconds < float("inf"):
+                raise ValueError(f"{milliseconds} ms")
+        except (EngineError, *_NONSENSE) as error:
+            known = error if isinstance(error, EngineError) else _nonsense(worker, "run", error)
+            self.cell.error, self.cell.milliseconds = str(known), []
+            worker.close()
+            return
+        if counts:
+            self.cell.milliseconds.append(float(milliseconds))
 
     def profile(self) -> None:
         """Ask for the time of each op; engines that cannot tell leave it None."""
-        with contextlib.suppress(EngineError):  # the times are what counts
+        with contextlib.suppress(EngineError, *_NONSENSE):  # the times are what counts
             self.cell.profile = None if self._worker is None or self.cell.error else self._go_on("profile")["ops"]
-
-    def _ask(self, do: str, **fields: Any) -> dict[str, Any] | None:
-        if self._worker is None or self.cell.error:
-            return None
-        try:
-            return self._go_on(do, **fields)
-        except EngineError as error:
-            self.cell.error, self.cell.milliseconds = str(error), []
-            self._worker.close()
-            return None
 
     def _go_on(self, do: str, **fields: Any) -> dict[str, Any]:
         assert self._worker is not None
@@ -86,6 +102,10 @@ class Turn:
         answer = self._worker.ask(do, **fields)
         self._worker.pause()
         return answer
+
+
+def _nonsense(worker: Worker, do: str, error: Exception) -> EngineError:
+    return EngineError(f"{worker.name}: its answer to {do!r} makes no sense ({type(error).__name__}: {error})")
 
 
 def start_turns(
@@ -157,6 +177,8 @@ def _prepared(engine: Engine, variant: Variant, folder: Path, timeout: float, do
                     done[engine.name] = Path(answer["model"])
             except EngineError as error:
                 done[engine.name] = str(error)
+            except _NONSENSE as error:
+                done[engine.name] = f"{engine.name}: its answer to 'prepare' makes no sense ({error})"
     found = done[engine.name]
     if isinstance(found, str):
         raise EngineError(found)

@@ -87,7 +87,7 @@ def test_a_fast_wrong_engine_does_not_win_wherever_it_stands(small: Model) -> No
 
 
 @pytest.mark.parametrize("failing", ["load", "outputs", "run"])
-@pytest.mark.parametrize("failure", ["dies", "rubbish", "refuses"])
+@pytest.mark.parametrize("failure", ["dies", "rubbish", "nonsense", "refuses"])
 def test_an_engine_that_fails_leaves_the_others_their_times(small: Model, failure, failing: str) -> None:
     result = run_bench([Subject("net", None, small)], plan(Fake("bad", failure=failure, failing=failing), Fake("good")))
     bad, good = result.cells
