@@ -190,6 +190,7 @@ def compare(before: str, after: str) -> None:
     console = Console(highlight=False)
     found = changes(first, second)
     for model in dict.fromkeys(item.key[0] for item in found):
+        console.print(f"[bold]{escape(model)}[/bold]", soft_wrap=True)
         console.print(table_of(found, model))
     console.print("[dim]medians in ms; 95 % intervals of the change[/dim]")
     for line in differences(first, second):

@@ -20,8 +20,8 @@ _SETTINGS = ("pattern", "rounds", "warmup", "untimed_before_each", "seed")
 class Change:
     """One cell in both results. `times` is median before / after with its 95 % interval: over 1 is faster now.
 
-    `against_baseline` is the same for the ratios to the baseline, None where they are not to the same one; it holds
-    where the machine as a whole was faster or slower.
+    `against_baseline` is the same for the ratios to the first result's baseline, None where one has not timed that; it
+    holds where the machine as a whole was faster or slower.
     """
 
     key: Key
@@ -39,21 +39,25 @@ class Change:
 
 def changes(before: Result, after: Result) -> list[Change]:
     """The cells that both results timed, in the order of `before`. Raises `UsageError` where there is none."""
+    earlier = {cell.key: cell for cell in before.cells if cell.timed}
     later = {cell.key: cell for cell in after.cells if cell.timed}
-    found = [
-        _change(cell, later[cell.key], same=before.baselines.get(cell.model) == after.baselines.get(cell.model))
-        for cell in before.cells
-        if cell.timed and cell.key in later
-    ]
+    found = []
+    for key, cell in earlier.items():
+        if key in later:
+            engine, sparsity = before.baselines.get(key[0], ("", 0.0))
+            base: Key = (key[0], engine, key[2], sparsity)
+            found.append(_change(cell, later[key], earlier.get(base), later.get(base)))
     if not found:
         raise UsageError("the two results have no cell in common: no model, engine, threads and sparsity alike")
     return found
 
 
-def _change(before: Cell, after: Cell, *, same: bool) -> Change:
+def _change(before: Cell, after: Cell, base_before: Cell | None, base_after: Cell | None) -> Change:
     assert before.median
     assert after.median
-    relative = after.ratio[0] / before.ratio[0] if same and before.ratio and after.ratio else None
+    relative = None
+    if base_before is not None and base_after is not None and base_before.median and base_after.median:
+        relative = (base_after.median / after.median) / (base_before.median / before.median)
     return Change(before.key, before.median, after.median, change(before.milliseconds, after.milliseconds), relative)
 
 
@@ -88,9 +92,7 @@ def table_of(found: list[Change], model: str) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, padding=0, title=f"[bold]{escape(model)}[/bold]", title_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for name in ("engine", "thr", "zeros", "before", "after", "times as fast", "to baseline", ""):
         table.add_column(name, justify="left" if name in {"engine", ""} else "right", no_wrap=True)
     styles = {"faster": "green", "slower": "red"}

@@ -57,6 +57,7 @@ def print_result(result: Result, files: Sequence[str] = ()) -> None:
 
     console = Console(highlight=False)
     for model in result.models():
+        console.print(_title(result, model), soft_wrap=True)
         console.print(_table(result, model))
     for note in result.notes:
         console.print(f"[yellow]note: {_plain(note)}[/yellow]")
@@ -117,16 +118,20 @@ def ratio_text(cell: Cell) -> str:
     return f"{times:.2f}x {low:.2f}..{high:.2f}"
 
 
+def _title(result: Result, model: str) -> str:
+    title = f"[bold]{_plain(model)}[/bold]"
+    against = baseline(result, model)
+    title += f" [dim]against {_plain(against)}[/dim]" if against else ""
+    if result.settings.get("pruned_for_timing_only"):
+        title += f" [dim](pruned for timing alone, {_plain(str(result.settings['pattern']))})[/dim]"
+    return title
+
+
 def _table(result: Result, model: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    title = f"[bold]{_plain(model)}[/bold]"
-    against = baseline(result, model)
-    title += f" [dim]against {against}[/dim]" if against else ""
-    if result.settings.get("pruned_for_timing_only"):
-        title += f" [dim]({_plain(str(result.settings['pattern']))} pruned for timing alone)[/dim]"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, title=title, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for name in HEAD:
         side: Literal["left", "right"] = "left" if name == "engine" else "right"
         table.add_column(_NARROW.get(name, name), justify=side, overflow="fold", no_wrap=name == "engine")

@@ -40,9 +40,10 @@ def test_a_change_counts_where_its_interval_leaves_out_one() -> None:
     assert (found["a"].before, found["a"].after) == (10, 20)
 
 
-def test_another_baseline_is_not_compared_with() -> None:
-    before, after = result(a=[1, 1], b=[2, 2]), result(b=[2, 2], a=[1, 1])
-    assert all(item.against_baseline is None for item in changes(before, after))
+def test_the_baseline_is_the_first_results_and_may_be_missing() -> None:
+    before = result(a=[1, 1], b=[2, 2])
+    assert [item.against_baseline for item in changes(before, result(b=[4, 4], a=[4, 4]))] == [1, 2]
+    assert [item.against_baseline for item in changes(before, result(b=[4, 4]))] == [None]
 
 
 def test_wrong_and_failed_cells_are_left_out() -> None:
