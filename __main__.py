@@ -17,6 +17,7 @@ from pocketgraph.models.errors import PocketgraphError
 
 USER_ERROR, INTERNAL_ERROR, INTERRUPTED = 2, 1, 130
 _COMMANDS = {
+    "bench": "pocketgraph.runtime.bench.command",
     "convert": "pocketgraph.convert.command",
     "demo": "pocketgraph.demos.command",
     "explain": "pocketgraph.convert.command",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pocketgraph.models.errors import UsageError
+from pocketgraph.models.grouped_help import Grouped, option
 
 if TYPE_CHECKING:
     from pocketgraph.convert.prune.config import PruneConfig
@@ -36,79 +36,53 @@ Examples:
 _OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs", "Run"
 
 
-class _Grouped(click.Command):
-    """A command whose help lists options under the headings they were declared with."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for option in self.get_params(ctx):
-            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
-            if record is not None:
-                groups.setdefault(getattr(option, "heading", _RUN), []).append(record)
-        for heading, records in groups.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-class _Option(click.Option):
-    """An option that knows the heading it is listed under."""
-
-    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.heading = heading
-
-
-def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
-    return click.option(*names, cls=_Option, heading=heading, **kwargs)
-
-
-@click.command(cls=_Grouped, epilog=_CONVERT_EXAMPLES)
+@click.command(cls=Grouped, epilog=_CONVERT_EXAMPLES)
 @click.argument("model")
-@_option(_OUTPUT, "-o", "--output", "outputs", multiple=True, required=True, metavar="FILE",
+@option(_OUTPUT, "-o", "--output", "outputs", multiple=True, required=True, metavar="FILE",
          help="File to write; .tflite or .onnx gives the format. Repeat for several.")  # fmt: skip
-@_option(_OUTPUT, "--to", "targets", metavar="FORMATS",
+@option(_OUTPUT, "--to", "targets", metavar="FORMATS",
          help="Formats such as tflite,onnx; -o is then a folder or a name without suffix.")  # fmt: skip
-@_option(_OUTPUT, "--dtype", type=click.Choice(["f32", "f16", "int8"]),
+@option(_OUTPUT, "--dtype", type=click.Choice(["f32", "f16", "int8"]),
          help="How weights are stored: default f16 where MODEL stores them so, else f32. int8 (.tflite only, extra"
               " int8) also quantises what layers compute, given --calibration.")  # fmt: skip
-@_option(_OUTPUT, "--sparse-initializers", is_flag=True,
+@option(_OUTPUT, "--sparse-initializers", is_flag=True,
          help="Keep sparse weights sparse in .onnx too (smaller; few engines but ONNX Runtime read it).")  # fmt: skip
-@_option(_OUTPUT, "--report", metavar="FILE.html", help="Write a report with plots and pictures, one file.")
-@_option(_OUTPUT, "--labels", metavar="FILE", help="Class names for the report, one a line.")
-@_option(_OUTPUT, "--json", "json_file", metavar="FILE", help="Write the whole account as JSON; - is stdout.")
-@_option(_PRUNING, "--sparsity", type=float, metavar="S",
+@option(_OUTPUT, "--report", metavar="FILE.html", help="Write a report with plots and pictures, one file.")
+@option(_OUTPUT, "--labels", metavar="FILE", help="Class names for the report, one a line.")
+@option(_OUTPUT, "--json", "json_file", metavar="FILE", help="Write the whole account as JSON; - is stdout.")
+@option(_PRUNING, "--sparsity", type=float, metavar="S",
          help="Share of the weights to remove, 0 to 1. Without it nothing is pruned.")  # fmt: skip
-@_option(_PRUNING, "--layer", "layers", multiple=True, metavar="GLOB=S",
+@option(_PRUNING, "--layer", "layers", multiple=True, metavar="GLOB=S",
          help="Sparsity of the layers that match; the last match wins. Repeatable.")  # fmt: skip
-@_option(_PRUNING, "--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True,
+@option(_PRUNING, "--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True,
          help="OBC corrects what remains for what goes; magnitude drops the smallest.")  # fmt: skip
-@_option(_PRUNING, "--distribution", type=click.Choice(["uniform", "erk", "global", "measured"]), default="uniform",
+@option(_PRUNING, "--distribution", type=click.Choice(["uniform", "erk", "global", "measured"]), default="uniform",
          show_default=True, help="How layers share the sparsity; measured: by what each does to outputs.")  # fmt: skip
-@_option(_PRUNING, "--pattern", type=click.Choice(["1x1", "2x1", "4x1", "8x1"]), default="1x1", show_default=True,
+@option(_PRUNING, "--pattern", type=click.Choice(["1x1", "2x1", "4x1", "8x1"]), default="1x1", show_default=True,
          help="Blocks of output channels that go together.")  # fmt: skip
-@_option(_PRUNING, "--reorder/--no-reorder", default=True, help="Sort output channels so that blocks fill.")
-@_option(_PRUNING, "--reestimate/--no-reestimate", default=True,
+@option(_PRUNING, "--reorder/--no-reorder", default=True, help="Sort output channels so that blocks fill.")
+@option(_PRUNING, "--reestimate/--no-reestimate", default=True,
          help="Restore the mean and variance of every layer's output.")  # fmt: skip
-@_option(_PRUNING, "--recover", type=click.IntRange(min=0), default=0, metavar="N",
+@option(_PRUNING, "--recover", type=click.IntRange(min=0), default=0, metavar="N",
          help="Fine-tune N steps to the dense model's outputs (extra train).")  # fmt: skip
-@_option(_PRUNING, "--recover-masks", type=click.Choice(["fixed", "rigl"]), default="fixed", show_default=True,
+@option(_PRUNING, "--recover-masks", type=click.Choice(["fixed", "rigl"]), default="fixed", show_default=True,
          help="Whether zeros stay where they are meanwhile, or move by RigL.")  # fmt: skip
-@_option(_CALIBRATION, "--calibration", metavar="PATH",
+@option(_CALIBRATION, "--calibration", metavar="PATH",
          help="Folder of pictures, a picture, a video, .npy or .npz. A quarter is held back to verify.")  # fmt: skip
-@_option(_CALIBRATION, "--verify-with", "held_back", metavar="PATH",
+@option(_CALIBRATION, "--verify-with", "held_back", metavar="PATH",
          help="Other inputs to verify with, instead of that quarter.")  # fmt: skip
-@_option(_CALIBRATION, "--samples", type=click.IntRange(min=1), default=64, show_default=True, metavar="N",
+@option(_CALIBRATION, "--samples", type=click.IntRange(min=1), default=64, show_default=True, metavar="N",
          help="At most this many of them.")  # fmt: skip
-@_option(
+@option(
     _CALIBRATION,
     "--scale",
     metavar="X[,Y,Z]",
     help="Pixel values 0..255 are multiplied by this. Default: as the zoo says, else 1/255.",
 )
-@_option(_CALIBRATION, "--offset", metavar="X[,Y,Z]", help="... and this is added.")
-@_option(_CALIBRATION, "--fit", type=click.Choice(["stretch", "crop", "letterbox"]),
+@option(_CALIBRATION, "--offset", metavar="X[,Y,Z]", help="... and this is added.")
+@option(_CALIBRATION, "--fit", type=click.Choice(["stretch", "crop", "letterbox"]),
          help="How a picture takes the model's shape. Default: as the zoo says, else stretch.")  # fmt: skip
-@_option(
+@option(
     _RUN,
     "--threads",
     type=click.IntRange(1, 1024),
@@ -117,7 +91,7 @@ def _option(heading: str, *names: str, **kwargs: Any) -> Callable[[Any], Any]:
     metavar="N",
     help="Threads of the engines.",
 )
-@_option(_RUN, "--seed", type=int, default=0, show_default=True, metavar="N", help="Of every random choice.")
+@option(_RUN, "--seed", type=int, default=0, show_default=True, metavar="N", help="Of every random choice.")
 def convert(model: str, outputs: tuple[str, ...], targets: str | None, json_file: str | None, **options: Any) -> None:
     """Convert MODEL, and prune it on the way.
 

@@ -19,13 +19,13 @@ from pocketgraph.convert.prune.config import PruneConfig
 from pocketgraph.convert.report import html_report
 from pocketgraph.convert.result import Account, ConvertResult
 from pocketgraph.convert.source import Progress, Source, open_source
-from pocketgraph.convert.staging import Staging
 from pocketgraph.convert.targets import WEIGHT_TYPES, export, names
 from pocketgraph.convert.verify import Verification, guess_task
 from pocketgraph.models.errors import MissingExtraError, UsageError
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model, Tensor
 from pocketgraph.models.preprocess import Preprocess
+from pocketgraph.models.staging import Staging
 
 if TYPE_CHECKING:
     from pocketgraph.convert.train.recover import Recovery

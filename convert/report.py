@@ -10,8 +10,8 @@ from pocketgraph.convert.examples import Example, Guess
 from pocketgraph.convert.explanation import Explanation, NodeReport
 from pocketgraph.convert.pictures import data_uri
 from pocketgraph.convert.plots import Bar, Column, bars, columns
-from pocketgraph.convert.report_style import STYLE
 from pocketgraph.convert.result import ConvertResult, Layer, explanation_summary, human_bytes
+from pocketgraph.runtime.page import page, section, table
 
 _GRADE_WORDS = {
     "equal": "equal to dense",
@@ -35,13 +35,7 @@ def html_report(result: ConvertResult, examples: Sequence[Example] = ()) -> str:
         _explain(result),
         _settings(result),
     ]
-    title = escape(f"{Path(result.source).name}: pocketgraph convert")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{title}</title><style>{STYLE}</style></head>'
-        f"<body><main>{''.join(parts)}</main></body></html>\n"
-    )
+    return page(f"{Path(result.source).name}: pocketgraph convert", "".join(parts))
 
 
 def _header(result: ConvertResult) -> str:
@@ -87,7 +81,7 @@ def _sizes(result: ConvertResult) -> str:
     for output in result.outputs:
         text = f"{human_bytes(output.bytes)} ({output.ratio:.2f}×)"
         data.append(Bar(Path(output.path).name, output.bytes, text, "accent"))
-    return _section("Size", "Bytes on disk. Ratios are to the same model written dense in f32.", bars(data))
+    return section("Size", "Bytes on disk. Ratios are to the same model written dense in f32.", bars(data))
 
 
 def _outputs(result: ConvertResult) -> str:
@@ -111,7 +105,7 @@ def _outputs(result: ConvertResult) -> str:
     elif verification is not None:
         note = f"Both models ran on {verification.samples} inputs that were held back from pruning."
     head = ["file", "type", "output", "measure", "signal to noise", "largest error (of range)", "run in"]
-    return _section("Outputs compared with the dense model", note, _table(head, rows))
+    return section("Outputs compared with the dense model", note, table(head, rows))
 
 
 def _layers(result: ConvertResult) -> str:
@@ -141,11 +135,11 @@ def _layers(result: ConvertResult) -> str:
         ]
         for layer in layers
     ]
-    table = _table(["layer", "kind", "weights", "count", "zeros", "error"], rows, numbers=(3, 4, 5), names=(0,))
-    parts.append(f"<details><summary>All {len(layers)} layers with weights</summary>{table}</details>")
+    listing = table(["layer", "kind", "weights", "count", "zeros", "error"], rows, numbers=(3, 4, 5), names=(0,))
+    parts.append(f"<details><summary>All {len(layers)} layers with weights</summary>{listing}</details>")
     if result.hint:
         parts.append(f'<p class="small soft">{escape(result.hint)}</p>')
-    return _section("Layers", "", "".join(parts))
+    return section("Layers", "", "".join(parts))
 
 
 def _sparsity_plot(layers: Sequence[Layer]) -> str:
@@ -173,7 +167,7 @@ def _rewrites(result: ConvertResult) -> str:
             parts.append(f"<p><b>{escape(Path(output.path).name)}</b></p>{lists}")
     if not parts:
         return ""
-    return _section(
+    return section(
         "Rewrites", "Changes to the graph that keep its outputs and let engines run it better.", "".join(parts)
     )
 
@@ -182,7 +176,7 @@ def _explain(result: ConvertResult) -> str:
     parts = [
         _explain_one(Path(output.path).name, output.explanation) for output in result.outputs if output.explanation
     ]
-    return _section("What runs sparse in XNNPACK (ARM, wasm)", "", "".join(parts)) if parts else ""
+    return section("What runs sparse in XNNPACK (ARM, wasm)", "", "".join(parts)) if parts else ""
 
 
 def _explain_one(file: str, explanation: Explanation) -> str:
@@ -216,7 +210,7 @@ def _examples(result: ConvertResult, examples: Sequence[Example]) -> str:
             f"{_guesses('dense', example.dense_top)}{_guesses('converted', example.converted_top)}</div>"
             for example in examples
         )
-        return _section("Examples", "The five most likely classes of pictures held back from pruning.", body)
+        return section("Examples", "The five most likely classes of pictures held back from pruning.", body)
     cells = ["input", "dense", "sparse" if result.overall else "converted", "difference"]
     body = "".join(f'<div class="head">{name}</div>' for name in cells)
     for example in examples:
@@ -230,7 +224,7 @@ def _examples(result: ConvertResult, examples: Sequence[Example]) -> str:
         body += f'<div class="caption">{escape(example.caption)}</div>'
     legend = '<p class="legend">Difference: <span class="key a"></span>dense <span class="key b"></span>converted</p>'
     note = "Pictures held back from pruning."
-    return _section("Examples", note, f'<div class="pictures">{body}</div>{legend}')
+    return section("Examples", note, f'<div class="pictures">{body}</div>{legend}')
 
 
 def _guesses(title: str, guesses: Iterable[Guess]) -> str:
@@ -241,11 +235,11 @@ def _guesses(title: str, guesses: Iterable[Guess]) -> str:
 def _settings(result: ConvertResult) -> str:
     rows = [[name.replace("_", " "), _show(value)] for name, value in result.settings.items()]
     rows += [[name, version] for name, version in result.versions.items()]
-    return _section(
+    return section(
         "To repeat this",
         f"Took {result.seconds:.0f} seconds.",
         f"<pre>{escape(result.command)}</pre><details><summary>Settings and versions</summary>"
-        f"{_table(['setting', 'value'], rows)}</details>",
+        f"{table(['setting', 'value'], rows)}</details>",
     )
 
 
@@ -255,20 +249,3 @@ def _show(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
-
-
-def _section(title: str, note: str, body: str) -> str:
-    intro = f'<p class="soft small">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{intro}{body}</section>"
-
-
-def _table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), names: Sequence[int] = ()
-) -> str:
-    def cell(tag: str, index: int, text: str) -> str:
-        style = ' class="n"' if index in numbers else ' class="name"' if index in names else ""
-        return f"<{tag}{style}>{escape(text)}</{tag}>"
-
-    lines = ["".join(cell("th", i, text) for i, text in enumerate(head))]
-    lines += ["".join(cell("td", i, text) for i, text in enumerate(row)) for row in rows]
-    return '<div class="scroll"><table>' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table></div>"

@@ -10,8 +10,6 @@ input, take turns round by round after a warm-up, and the table gives medians an
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -30,6 +28,8 @@ from pocketgraph.convert.targets import export
 from pocketgraph.models.architectures.mobilenet_v1 import mobilenet_v1
 from pocketgraph.models.errors import PocketgraphError, UsageError
 from pocketgraph.runtime import load_model
+from pocketgraph.runtime.bench.machine import processor
+from pocketgraph.runtime.bench.ratios import ratio
 
 Array = npt.NDArray[Any]
 DRIVER = Path(__file__).with_suffix(".mjs")
@@ -120,15 +120,6 @@ def random_inputs(path: Path, seed: int = 0) -> list[Array]:
         ]
 
 
-def ratio(baseline: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
-    """Median of `baseline` over median of `other`, and its 95 % interval (bootstrap over rounds, 2000 draws)."""
-    first, second = np.array(baseline), np.array(other)
-    draws = np.random.default_rng(0).integers(0, len(first), (2000, len(first)))
-    spread = np.median(first[draws], axis=1) / np.median(second[draws], axis=1)
-    low, high = np.percentile(spread, [2.5, 97.5])
-    return float(np.median(first) / np.median(second)), float(low), float(high)
-
-
 def example_models(folder: Path) -> list[Path]:
     """MobileNetV1 1.0 at 224 with random weights: dense, and its 1x1 convolutions at 70, 80 and 90 % zeros."""
     files = []
@@ -178,14 +169,6 @@ def _table(files: Sequence[Path], runs: Sequence[BrowserRun]) -> Table:
         times, least, most = ratio(runs[0].milliseconds, run.milliseconds)
         table.add_row(path.name, f"{median:.2f}", f"{low:.2f}..{high:.2f}", f"{times:.2f}", f"{least:.2f}..{most:.2f}")
     return table
-
-
-def processor() -> str:
-    """The processor's name and how many cores there are."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

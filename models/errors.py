@@ -31,6 +31,10 @@ class UsageError(PocketgraphError):
     """An option or argument is out of its range, or two do not go together."""
 
 
+class EngineError(PocketgraphError):
+    """An engine that runs in a process of its own cannot do what it was asked, dies, hangs or answers nonsense."""
+
+
 class MissingExtraError(PocketgraphError):
     """An optional dependency is not installed; the message has the command that installs it."""
 

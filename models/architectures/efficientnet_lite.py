@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 from its published weights: inverted residuals without squeeze-and-excite, ReLU6 throughout.
+"""EfficientNet-Lite0 from its published weights, or random ones: inverted residuals without squeeze-and-excite.
 
 Tan & Le, "EfficientNet" (arXiv 1905.11946), table 1, in the Lite variant: stem and head are not scaled, every swish is
 a ReLU6. Convolutions pad as TensorFlow's SAME does; batch norm (epsilon 1e-3) is folded into weights and biases.
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketgraph.models.architectures.builder import NetBuilder
+from pocketgraph.models.architectures.random_weights import RandomNet
 from pocketgraph.models.errors import FormatError
 from pocketgraph.models.graph import FloatArray, Model, Tensor
 
@@ -67,6 +68,28 @@ def efficientnet_lite0(state: State) -> Model:
     net.fully_connected(weights, _take(state, "_fc.bias", (_CLASSES,)), "logits")
     net.softmax("probabilities")
     return net.model("EfficientNet-Lite0, ImageNet, 224x224")
+
+
+def random_efficientnet_lite0(seed: int = 0, *, size: int = 224) -> Model:
+    """The same graph with weights drawn from `seed`, for `size` x `size` pixels: for speed, not for answers."""
+    net = RandomNet((1, size, size, 3), seed)
+    net.random_conv(_STEM, 3, "stem", stride=2, activation="RELU6")
+    index = 0
+    for stage in _STAGES:
+        for repeat in range(stage.repeats):
+            before, name, stride = net.last, f"block{index}", stage.stride if repeat == 0 else 1
+            if stage.expand != 1:
+                net.random_conv(before.shape[3] * stage.expand, 1, f"{name}/expand", activation="RELU6")
+            net.random_depthwise(stage.kernel, f"{name}/depthwise", stride=stride, activation="RELU6")
+            net.random_conv(stage.channels, 1, f"{name}/project")
+            if stride == 1 and before.shape[3] == stage.channels:
+                net.add(net.last, before, f"{name}/add")
+            index += 1
+    net.random_conv(_HEAD, 1, "head", activation="RELU6")
+    net.global_mean("pool")
+    net.random_fully_connected(_CLASSES, "logits")
+    net.softmax("probabilities")
+    return net.model(f"EfficientNet-Lite0, {size}x{size}, random weights")
 
 
 def _block(net: NetBuilder, state: State, index: int, stage: _Stage, channels: int, stride: int) -> Tensor:

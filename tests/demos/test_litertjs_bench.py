@@ -1,4 +1,4 @@
-"""The browser benchmark: its ratios, its own models, and what it says where something is missing."""
+"""The browser benchmark: its own models, and what it says where something is missing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from pocketgraph.convert.explain import explain_model
-from pocketgraph.demos.litertjs_bench import example_models, main, ratio, run_in_browser
+from pocketgraph.demos.litertjs_bench import example_models, main, run_in_browser
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.tflite_read import read_tflite
-
-
-def test_the_ratio_is_of_medians_and_lies_in_its_interval() -> None:
-    times, low, high = ratio([20, 21, 20, 100, 19], [10, 10, 11, 10, 9])
-    assert times == 2
-    assert low <= times <= high
 
 
 def test_its_own_models_run_sparse_from_70_percent(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The look of the HTML report: one style sheet, light and dark, readable from phone to desktop width."""
+"""The look of the HTML reports: one style sheet, light and dark, readable from phone to desktop width."""
 
 from __future__ import annotations
 

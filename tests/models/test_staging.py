@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pocketgraph.convert.staging import Staging
 from pocketgraph.models.errors import UsageError
+from pocketgraph.models.staging import Staging
 
 
 def everything_in(folder: Path) -> dict[str, str]:
