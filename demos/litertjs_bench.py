@@ -28,8 +28,8 @@ from pocketgraph.convert.targets import export
 from pocketgraph.models.architectures.mobilenet_v1 import mobilenet_v1
 from pocketgraph.models.errors import PocketgraphError, UsageError
 from pocketgraph.runtime import load_model
-from pocketgraph.runtime.bench.machine import processor
 from pocketgraph.runtime.bench.ratios import ratio
+from pocketgraph.runtime.machine import processor
 
 Array = npt.NDArray[Any]
 DRIVER = Path(__file__).with_suffix(".mjs")
@@ -113,7 +113,7 @@ def _read(file: Path, about: dict[str, Any]) -> Array:
 def random_inputs(path: Path, seed: int = 0) -> list[Array]:
     """One random array per input of the model, 0..1 for floats."""
     rng = np.random.default_rng(seed)
-    with load_model(path) as model:
+    with load_model(path, "litert") as model:
         return [
             rng.random(spec.shape, np.float32) if np.dtype(spec.dtype).kind == "f" else np.zeros(spec.shape, spec.dtype)
             for spec in model.inputs

@@ -118,7 +118,7 @@ class Bench:
         return LEVELS, dict(zip(layers, self._errors[name], strict=True))
 
     def _answers(self, model: Model) -> Array:
-        with load_model(model, threads=2) as run:
+        with load_model(model, "litert", threads=2) as run:
             return np.concatenate([np.reshape(run(x[None]), (1, -1)) for x in self._pictures.test])
 
 

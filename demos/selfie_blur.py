@@ -68,7 +68,7 @@ def run(
         progress=progress,
         command=f"pocketgraph demo selfie-blur -o {folder}",
     )
-    with load_model(zoo.path(MODEL)) as dense, load_model(folder / "selfie.tflite") as sparse:
+    with load_model(zoo.path(MODEL), "litert") as dense, load_model(folder / "selfie.tflite", "litert") as sparse:
         picture, ious = _compose(dense, sparse, result)
     write_atomically(folder / "selfie_blur.png", encode(picture, ".png"))
     return Outcome(result, folder / "selfie_blur.png", ious)

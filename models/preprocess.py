@@ -24,6 +24,13 @@ class Preprocess:
     offset: float | tuple[float, float, float] = 0.0
     crop_fraction: float = 1.0
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value that a pixel becomes."""
+        scale, offset = np.atleast_1d(np.asarray(self.scale)), np.atleast_1d(np.asarray(self.offset))
+        ends = np.stack([offset + 0 * scale, 255 * scale + offset])
+        return float(ends.min()), float(ends.max())
+
     def __call__(self, rgb: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.float32]:
         """`rgb` [h, w, 3] uint8 to [height, width, 3] float32."""
         pixels = self.resize(rgb, height, width).astype(np.float32)

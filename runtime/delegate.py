@@ -18,11 +18,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output of a model: its name, static shape and element type."""
+    """An input or output of a model: its name, static shape, element type, and the range of its values where known."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    range: tuple[float, float] | None = None
 
 
 class Delegate(Protocol):
@@ -31,8 +32,11 @@ class Delegate(Protocol):
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run once. `inputs` has exactly the names, shapes and types of `self.inputs`; results are fresh arrays."""
+    def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """Run once. `inputs` has exactly the names, shapes and types of `self.inputs`.
+
+        Results are fresh arrays, or those of `outputs`, which are writeable, without gaps, and fit `self.outputs`.
+        """
 
     def close(self) -> None:
         """Release the engine's memory; the delegate is not used afterwards."""

@@ -53,14 +53,22 @@ class LiteRT:
         self.inputs = [_spec(detail) for detail in self._input_details]
         self.outputs = [_spec(detail) for detail in self._output_details]
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
         for detail in self._input_details:
             self._interpreter.set_tensor(detail["index"], inputs[detail["name"]])
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
             raise UnsupportedError(f"LiteRT failed to run the model: {_first_line(error)}") from error
-        return {detail["name"]: self._interpreter.get_tensor(detail["index"]) for detail in self._output_details}
+        results = {}
+        for detail in self._output_details:
+            given = None if outputs is None else outputs.get(detail["name"])
+            if given is None:
+                given = self._interpreter.get_tensor(detail["index"])
+            else:
+                np.copyto(given, self._interpreter.tensor(detail["index"])())
+            results[detail["name"]] = given
+        return results
 
     def close(self) -> None:
         del self._interpreter

@@ -1,4 +1,4 @@
-"""The ONNX Runtime delegate (extra `onnx`): .onnx on the CPU."""
+"""The ONNX Runtime delegate (extra `onnx`): .onnx on the CPU, or on the GPU that the installed build is for."""
 
 from __future__ import annotations
 
@@ -37,18 +37,35 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=_providers(onnxruntime))
         except Exception as error:  # onnxruntime's errors have no common base but Exception
             raise FormatError(f"ONNX Runtime refuses the model: {str(error).strip()}") from error
         self.inputs = [_spec(value) for value in self._session.get_inputs()]
         self.outputs = [_spec(value) for value in self._session.get_outputs()]
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
         names = [spec.name for spec in self.outputs]
-        return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        if not outputs:
+            return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
+        made = {spec.name: outputs.get(spec.name, np.empty(spec.shape, spec.dtype)) for spec in self.outputs}
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name, array in made.items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self._session.run_with_iobinding(binding)
+        return made
 
     def close(self) -> None:
         del self._session
+
+
+def _providers(onnxruntime: Any) -> list[str]:
+    """What the installed build runs on, a GPU before the processor."""
+    there = onnxruntime.get_available_providers()
+    return [
+        name for name in ("CUDAExecutionProvider", "CoreMLExecutionProvider", "DmlExecutionProvider") if name in there
+    ] + ["CPUExecutionProvider"]
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -15,13 +15,13 @@ import numpy as np
 from pocketgraph import __version__
 from pocketgraph.models.errors import EngineError, UsageError
 from pocketgraph.runtime.bench.engines import USUAL_BASELINES, Engine
-from pocketgraph.runtime.bench.machine import describe_machine, measure_peak
 from pocketgraph.runtime.bench.ratios import ratio
 from pocketgraph.runtime.bench.result import Result
 from pocketgraph.runtime.bench.subjects import Progress, Subject
 from pocketgraph.runtime.bench.thinning import PATTERNS
 from pocketgraph.runtime.bench.turns import Turn, start_turns
 from pocketgraph.runtime.bench.variants import Variant, make_variant
+from pocketgraph.runtime.machine import describe_machine, measure_peak
 
 UNTIMED_BEFORE_EACH = 1
 """Runs before each timed one: other engines had the caches in the meantime."""

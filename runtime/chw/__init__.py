@@ -1,4 +1,4 @@
-"""The CHW engine: models with sparse weights compiled to a plan of fused steps over channel planes, run by C++ kernels."""
+"""The CHW engine: models, sparse ones above all, compiled to fused steps over channel planes that C++ kernels run."""
 
 from __future__ import annotations
 

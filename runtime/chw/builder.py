@@ -145,7 +145,9 @@ class Builder:
         found: dict[Value, None] = {}
         for task in self.tasks:
             found.update(dict.fromkeys(v.room for v in task.reads if v.room.data is not None))
-        found.update(dict.fromkeys(v.room for t, v in self._values.items() if t in self._kept and v.room.data is not None))
+        found.update(
+            dict.fromkeys(v.room for t, v in self._values.items() if t in self._kept and v.room.data is not None)
+        )
         return list(found)
 
     def _place(self, sources: list[Value], targets: list[Value]) -> int:
@@ -190,7 +192,9 @@ class Builder:
 ViewArgs = tuple[int, tuple[int, ...], tuple[int, ...], int]
 
 
-def copy_views(program: Any, source: ViewArgs, target: ViewArgs, kind: int = COPY, low: float = 0, high: float = 0) -> None:
+def copy_views(
+    program: Any, source: ViewArgs, target: ViewArgs, kind: int = COPY, low: float = 0, high: float = 0
+) -> None:
     """One elementwise step between two strided views (offset, shape, strides, base) of one shape."""
     order = fast_order(target[2], target[1])
     shape = tuple(target[1][axis] for axis in order)

@@ -6,19 +6,19 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UnsupportedError, UsageError
-from pocketgraph.models.graph import DType, Graph, Model, Tensor
+from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
 from pocketgraph.models.tflite_write import write_tflite
 from pocketgraph.runtime.chw.partition import Part, partition
 from pocketgraph.runtime.chw.plan import Plan, profile
 from pocketgraph.runtime.delegate import Array, TensorSpec
 from pocketgraph.runtime.litert import LiteRT
 
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 ISA_VARIABLE = "POCKETGRAPH_CPU"
 """Environment variable that forces an instruction set: avx512, avx2, neon or portable."""
 
@@ -49,7 +49,7 @@ class Chw:
         try:
             self._parts = [_compile(part, threads, isa) for part in parts]
         except ValueError as error:
-            if isa and "instruction set" in str(error) or "processor has no" in str(error):
+            if (isa and "instruction set" in str(error)) or "processor has no" in str(error):
                 raise UsageError(f"{ISA_VARIABLE} is {isa!r}: {error}") from error
             raise UnsupportedError(f"the CHW engine refuses the model: {error}") from error
         self.inputs = [_spec(tensor) for tensor in self._graph.inputs]
@@ -125,9 +125,21 @@ def compiled_parts(model: Model) -> tuple[Graph, list[Part]]:
     Decompress()(plain)
     plain.main.prune_dead()
     parts = partition(plain.main)
-    if not any(part.own for part in parts):
+    products = {True: 0, False: 0}
+    for part in parts:
+        products[part.own] += sum(_products(op) for op in part.graph.ops)
+    if not any(part.own for part in parts) or products[False] > products[True]:
         return model.main, [Part(False, model.main)]  # as stored: quantised weights stay so
     return plain.main, parts
+
+
+def _products(op: Op) -> int:
+    """Roughly the multiplications of an op."""
+    filters = op.inputs[1] if op.kind in _WEIGHTED and len(op.inputs) > 1 else None
+    if filters is None or not op.outputs or not filters.shape:
+        return 0
+    inner = filters.size // max(1, filters.shape[-1] if op.kind == "DEPTHWISE_CONV_2D" else filters.shape[0])
+    return op.outputs[0].size * inner
 
 
 def _compile(part: Part, threads: int, isa: str) -> _Own | _Lent:
@@ -141,5 +153,3 @@ def _spec(tensor: Tensor) -> TensorSpec:
     if tensor.dtype.numpy is None or tensor.dtype in (DType.STRING, DType.RESOURCE):
         raise UnsupportedError(f"{tensor.name!r} is {tensor.dtype.value}; only plain numeric tensors can be passed")
     return TensorSpec(tensor.name, tensor.shape, np.dtype(tensor.dtype.numpy))
-
-

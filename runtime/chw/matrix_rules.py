@@ -44,7 +44,11 @@ class Tail:
                 self.act = alone
             elif alone is not None and self.residual is not None and self.after.kind == NONE:
                 self.after = alone
-            elif takes_residual and self.residual is None and (other := _residual(builder, reader, self.result)) is not None:
+            elif (
+                takes_residual
+                and self.residual is None
+                and (other := _residual(builder, reader, self.result)) is not None
+            ):
                 self.residual, self.after = builder.value(other), Activation.fused(reader)
             else:
                 break
@@ -94,7 +98,7 @@ def _matrix(filters: Floats) -> Floats:
 
 def _by_rows(weights: Floats, act: Activation) -> bool:
     """Whether a product with one pixel is best done row of weights by row: they are dense, and the result plain."""
-    return act.kind in (NONE, LIMITS) and np.count_nonzero(weights) >= _SPARSE_ENOUGH * weights.size
+    return act.kind in (NONE, LIMITS) and bool(np.count_nonzero(weights) >= _SPARSE_ENOUGH * weights.size)
 
 
 def _matvec(p: Any, value: Value, made: Value, weights: Floats, given: Floats, low: float, high: float) -> None:
@@ -327,9 +331,7 @@ def _transpose(builder: Builder, op: Op) -> None:
     def fill(p: Any) -> None:
         p.fill(view(holed.first, (depth, holed.pixels), (holed.stride, 1)), 0.0)
         _, rows, _, planes = holed.strides
-        copy_views(
-            p, value.view_args(), (holed.first, value.shape, (0, rows * strides[0], strides[1], planes), 0)
-        )
+        copy_views(p, value.view_args(), (holed.first, value.shape, (0, rows * strides[0], strides[1], planes), 0))
 
     builder.task(op, [value], [holed], fill)
     window = _core.Window(list(spread), list(out), [height, width], [1, 1], [1, 1], pads)
@@ -341,9 +343,7 @@ def _transpose(builder: Builder, op: Op) -> None:
     )
 
 
-def _spread(
-    builder: Builder, op: Op, value: Value, made: Value, filters: Floats, given: Floats, tail: Tail
-) -> None:
+def _spread(builder: Builder, op: Op, value: Value, made: Value, filters: Floats, given: Floats, tail: Tail) -> None:
     """Where windows do not overlap: one product per place in the window, its pixels then spread out."""
     channels, height, width, _ = filters.shape
     weights = _matrix(filters.transpose(1, 2, 0, 3).reshape(height * width * channels, -1))

@@ -71,7 +71,8 @@ def _why_not_pad(op: Op) -> str:
     if op.kind == "PADV2" and (len(op.inputs) < 3 or not op.input(2).is_constant or op.input(2).size != 1):
         return "its value is not constant"
     if op.kind == "MIRROR_PAD" and any(
-        max(a, b) >= n + (op.attrs.get("mode") == "SYMMETRIC") for n, (a, b) in zip(op.input(0).shape, pads, strict=True)
+        max(a, b) >= n + (op.attrs.get("mode") == "SYMMETRIC")
+        for n, (a, b) in zip(op.input(0).shape, pads, strict=True)
     ):
         return "it mirrors more than there is"
     return ""
@@ -116,7 +117,12 @@ def left_to_readers(builder: Builder, op: Op) -> bool:
         return False
     for reader in readers:
         alone = reader.input(0) is result and all(tensor is not result for tensor in reader.inputs[1:])
-        if reader.kind not in _WINDOWED or not alone or reader.attrs.get("padding", "SAME") != "VALID" or why_not(reader):
+        if (
+            reader.kind not in _WINDOWED
+            or not alone
+            or reader.attrs.get("padding", "SAME") != "VALID"
+            or why_not(reader)
+        ):
             return False
     builder.padded[result] = (source, (*pads[1], *pads[2]))
     return True
@@ -142,8 +148,8 @@ def _mirror(builder: Builder, op: Op) -> None:
                     continue
                 shape = (*full[:axis], count, *full[axis + 1 :])
                 step = [-1 if i == axis else 1 for i in range(len(pads))]
-                at = lambda place: [place if i == axis else b for i, b in enumerate(begin)]  # noqa: E731
-                copy_views(p, _part(made, at(source), shape, step), _part(made, at(target), shape))
+                from_, to = ([*begin[:axis], place, *begin[axis + 1 :]] for place in (source, target))
+                copy_views(p, _part(made, from_, shape, step), _part(made, to, shape))
 
     builder.task(op, [value], [made], emit)
 
@@ -165,9 +171,7 @@ def _slice(builder: Builder, op: Op) -> None:
     begin = integers(op, 1)
     assert begin is not None
     value, made = builder.value(op.input(0)), builder.result(op.outputs[0])
-    builder.task(
-        op, [value], [made], lambda p: copy_views(p, _part(value, begin, made.shape), made.view_args())
-    )
+    builder.task(op, [value], [made], lambda p: copy_views(p, _part(value, begin, made.shape), made.view_args()))
 
 
 def _strided_bounds(op: Op) -> tuple[list[int], list[int], list[int]] | None:
@@ -180,7 +184,8 @@ def _strided_bounds(op: Op) -> tuple[list[int], list[int], list[int]] | None:
     if op.attrs.get("offset") or not len(begin) == len(end) == len(step) <= len(shape) or 0 in step:
         return None
     starts, steps, sizes = [0] * len(shape), [1] * len(shape), list(shape)
-    for axis, stride in enumerate(step):
+    for axis, given in enumerate(step):
+        stride = given
         bit, size = 1 << axis, shape[axis]
         start = None if masks["begin_mask"] & bit else begin[axis]
         stop = None if masks["end_mask"] & bit else end[axis]
@@ -406,7 +411,11 @@ def _why_not_tile(op: Op) -> str:
     shape, result = op.input(0).shape, op.outputs[0].shape
     if op.kind == "TILE":
         times = integers(op, 1)
-        if times is None or len(times) != len(shape) or tuple(n * t for n, t in zip(shape, times, strict=True)) != result:
+        if (
+            times is None
+            or len(times) != len(shape)
+            or tuple(n * t for n, t in zip(shape, times, strict=True)) != result
+        ):
             return "its multiples are not constant or do not fit"
         return ""
     if len(shape) > len(result) or any(
@@ -433,7 +442,7 @@ def _tile(builder: Builder, op: Op) -> None:
 
 
 def _why_not_pack(op: Op) -> str:
-    many, one = ((op.inputs, op.outputs[0]) if op.kind == "PACK" else (op.outputs, op.input(0)))
+    many, one = (op.inputs, op.outputs[0]) if op.kind == "PACK" else (op.outputs, op.input(0))
     axis = int(op.attrs.get("axis") or 0)
     if not -len(one.shape) <= axis < len(one.shape):
         return f"its axis is {axis}"

@@ -51,7 +51,10 @@ def _schedule(graph: Graph, own: dict[Op, bool], *, engine: bool) -> list[tuple[
 def _part(graph: Graph, ops: list[Op], number: int) -> Graph:
     made = {tensor for op in ops for tensor in op.outputs}
     inputs = dict.fromkeys(
-        t for op in ops for t in op.inputs if t is not None and not t.is_constant and not t.is_variable and t not in made
+        t
+        for op in ops
+        for t in op.inputs
+        if t is not None and not t.is_constant and not t.is_variable and t not in made
     )
     inside = set(ops)
     wanted = set(graph.outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -98,9 +98,7 @@ def _binary(builder: Builder, op: Op) -> None:
 
 def _unary(kind: int, low: float, high: float, builder: Builder, op: Op) -> None:
     value, made = builder.value(op.input(0)), builder.result(op.outputs[0])
-    builder.task(
-        op, [value], [made], lambda p: copy_views(p, value.view_args(), made.view_args(), kind, low, high)
-    )
+    builder.task(op, [value], [made], lambda p: copy_views(p, value.view_args(), made.view_args(), kind, low, high))
 
 
 def _leaky(builder: Builder, op: Op) -> None:
@@ -182,11 +180,12 @@ def _reduced(builder: Builder, op: Op, value: Value, made: Value, axes: list[int
         builder.copy(op, target, made)
 
 
-RULES: dict[str, tuple[Callable[[Op], str], Callable[[Builder, Op], None]]] = (
-    {kind: (_why_not_binary, _binary) for kind in _BINARY}
-    | {kind: (_why_not_unary, partial(_unary, number, 0.0, 0.0)) for kind, number in _UNARY.items()}
-    | {kind: (_why_not_unary, partial(_unary, CLAMP, *pair)) for kind, pair in _LIMITS.items()}
-    | {"LEAKY_RELU": (_why_not_unary, _leaky), "GELU": (_why_not_unary, _gelu)}
-    | {"SOFTMAX": (_why_not_softmax, _softmax)}
-    | {kind: (_why_not_reduce, _reduce) for kind in _REDUCE}
-)
+RULES: Mapping[str, tuple[Callable[[Op], str], Callable[[Builder, Op], None]]] = {
+    **dict.fromkeys(_BINARY, (_why_not_binary, _binary)),
+    **{kind: (_why_not_unary, partial(_unary, number, 0.0, 0.0)) for kind, number in _UNARY.items()},
+    **{kind: (_why_not_unary, partial(_unary, CLAMP, *pair)) for kind, pair in _LIMITS.items()},
+    "LEAKY_RELU": (_why_not_unary, _leaky),
+    "GELU": (_why_not_unary, _gelu),
+    "SOFTMAX": (_why_not_softmax, _softmax),
+    **dict.fromkeys(_REDUCE, (_why_not_reduce, _reduce)),
+}

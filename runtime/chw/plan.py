@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,10 @@ class Plan:
         layer = Layer(kind, weights.shape[0], weights.shape[1], pixels, filled_blocks(weights))
         known = choices.get(layer)
         if known is not None:
-            try:
+            with contextlib.suppress(ValueError):  # a cache that somebody else wrote
                 self.program.pack(step, *known)
                 self.packings[step] = layer, known
                 return
-            except ValueError:  # a cache that somebody else wrote
-                pass
         packing = choose(self.program, step, layer, _exact_storages(weights))
         choices.put(layer, packing)
         self.packings[step] = layer, packing

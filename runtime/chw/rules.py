@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pocketgraph.models.graph import DType, Op
+from pocketgraph.models.graph import DType, Op, Tensor
 from pocketgraph.runtime.chw import matrix_rules, move_rules, pixel_rules, window_rules
 from pocketgraph.runtime.chw.builder import Builder
 
@@ -39,18 +39,20 @@ def why_not(op: Op) -> str:
         return "the engine has no kernel for this op"
     if len(op.outputs) < 1:
         return "it has no result"
-    for tensor in op.outputs:
-        if tensor.dtype is not DType.FLOAT32:
-            return f"its result is {tensor.dtype.value}, the engine computes in float32"
-        if len(tensor.shape) > _MAX_RANK or 0 in tensor.shape:
-            return f"its result has shape {list(tensor.shape)}"
-    for tensor in op.inputs:
-        if tensor is None or (tensor.is_constant and tensor.dtype is not DType.FLOAT32):
+    for result in op.outputs:
+        if problem := _unfit(result):
+            return f"its result {problem}"
+    for operand in op.inputs:
+        if operand is None or (operand.is_constant and operand.dtype is not DType.FLOAT32):
             continue
-        if tensor.dtype is not DType.FLOAT32:
-            return f"its operand {tensor.name!r} is {tensor.dtype.value}, the engine computes in float32"
-        if len(tensor.shape) > _MAX_RANK or 0 in tensor.shape:
-            return f"its operand {tensor.name!r} has shape {list(tensor.shape)}"
-        if tensor.is_variable:
-            return f"its operand {tensor.name!r} is a variable"
+        if problem := _unfit(operand):
+            return f"its operand {operand.name!r} {problem}"
     return rule.why_not(op)
+
+
+def _unfit(tensor: Tensor) -> str:
+    if tensor.dtype is not DType.FLOAT32:
+        return f"is {tensor.dtype.value}, the engine computes in float32"
+    if len(tensor.shape) > _MAX_RANK or 0 in tensor.shape:
+        return f"has shape {list(tensor.shape)}"
+    return "is a variable" if tensor.is_variable else ""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.zoo import cache_dir
+from pocketgraph.runtime.machine import machine_key
 
 _REPEATS = 5
-_VERSION = 2  # of the kernels: choices made for other ones are measured again
+_VERSION = "3"  # of the kernels: choices made for other ones are measured again
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What decides how fast a packing is: the sizes, and how many blocks of each height hold a weight that is not zero."""
+    """What decides how fast a packing is: sizes, and how many blocks of each height hold a weight that is not zero."""
 
     kind: str
     rows: int
@@ -86,7 +82,7 @@ class Choices:
     """Packings that were measured before, on this machine and thread count, in a file of the user's cache."""
 
     def __init__(self, threads: int, isa: str) -> None:
-        self._file = cache_dir() / "chw" / f"packings-{machine_key(threads, isa)}.json"
+        self._file = cache_dir() / "chw" / f"packings-{machine_key(_VERSION, isa, str(threads))}.json"
         self._known = self._read()
         self._changed = False
 
@@ -125,20 +121,3 @@ def _is_packing(value: Any) -> bool:
 
 def _key(layer: Layer) -> str:
     return f"{layer.kind}:{layer.rows}x{layer.columns}@{layer.pixels}:{','.join(map(str, layer.filled))}"
-
-
-@cache
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    about = [line.split(":", 1)[1].strip() for line in lines if line.startswith(("model name", "cpu family", "model\t"))]
-    return " ".join(about[:3]) or platform.processor() or platform.machine()
-
-
-def machine_key(threads: int, isa: str) -> str:
-    """Names the machine, the instruction set and the thread count that a measurement holds for."""
-    text = f"{_VERSION}|{processor()}|{os.cpu_count()}|{isa}|{threads}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

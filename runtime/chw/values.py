@@ -22,8 +22,9 @@ class Value:
 
     A picture `[1, H, W, C]` lies as C planes of H*W pixels. Where a depthwise step reads across the edges of planes,
     `reach` is how many rows and columns it reaches, and zeros lie before, between and behind the planes. Any other
-    tensor lies row by row. `offset` is where its room in the arena begins, in floats; `data` is set for constants;
-    `slack` gives a band room for that. `alias` is the value whose room this one shares, the same floats under another shape; both are then `shared`.
+    tensor lies row by row. `offset` is where its room
+    in the arena begins, in floats; `data` is set for constants; `slack` gives a band room for reads beyond its ends.
+    `alias` is the value whose room this one shares, the same floats under another shape; both are then `shared`.
     """
 
     shape: tuple[int, ...]

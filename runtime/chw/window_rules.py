@@ -9,7 +9,6 @@ import numpy as np
 from pocketgraph.models.graph import DType, Op, Tensor
 from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.builder import Builder
-from pocketgraph.runtime.chw.pixel_rules import mean
 from pocketgraph.runtime.chw.operands import (
     NONE,
     Activation,
@@ -21,12 +20,13 @@ from pocketgraph.runtime.chw.operands import (
     why_not_bias,
     why_not_fused,
 )
+from pocketgraph.runtime.chw.pixel_rules import mean
 
 Pair = tuple[int, int]
 
 
 class Sliding:
-    """The window of a convolution or pooling: where it reads its input, padding that a PAD op before it adds included."""
+    """The window of a convolution or pooling over its input; padding that a PAD op before it adds counts as its own."""
 
     def __init__(self, op: Op, source: Tensor, kernel: Pair, inner: Pair = (0, 0)) -> None:
         """`inner` are the rows and columns that a folded PAD put before the picture `source`."""
@@ -43,9 +43,7 @@ class Sliding:
             self.pad = (self._same(0), self._same(1))
 
     def _same(self, axis: int) -> int:
-        return same_padding(
-            self.size[axis], self.out[axis], self.kernel[axis], self.stride[axis], self.dilation[axis]
-        )
+        return same_padding(self.size[axis], self.out[axis], self.kernel[axis], self.stride[axis], self.dilation[axis])
 
     @property
     def is_pixelwise(self) -> bool:
@@ -132,7 +130,13 @@ def _depthwise(builder: Builder, op: Op) -> None:
 
     found = Depthwise(builder, op)
     value = builder.value(found.source)
-    if found.window.is_flat and found.keeps_channels and value.planes and not value.shared and separable(builder, found, value):
+    if (
+        found.window.is_flat
+        and found.keeps_channels
+        and value.planes
+        and not value.shared
+        and separable(builder, found, value)
+    ):
         return
     if not value.planes:
         value = _pictured(builder, op, found.source)

@@ -20,7 +20,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("pocketgraph-*.whl"))
 
 
-def test_the_wheel_has_every_file_but_the_pictures(wheel: Path) -> None:
+def _belongs(name: str) -> bool:
+    """Pictures, and the sources of the compiled module, stay out of the wheel."""
+    return bool(name) and not name.endswith((".jpg", "/CMakeLists.txt")) and not name.startswith("runtime/chw/core/")
+
+
+def test_the_wheel_has_every_file_but_pictures_and_sources(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     rooms = ("models", "runtime", "convert", "graphs", "demos")
     tracked = subprocess.run(
@@ -30,8 +35,10 @@ def test_the_wheel_has_every_file_but_the_pictures(wheel: Path) -> None:
         text=True,
         check=True,
     )
-    wanted = {f"pocketgraph/{name}" for name in tracked.stdout.split("\n") if name and not name.endswith(".jpg")}
-    assert packed == wanted | {"pocketgraph/__init__.py", "pocketgraph/__main__.py"}
+    wanted = {f"pocketgraph/{name}" for name in tracked.stdout.split("\n") if _belongs(name)}
+    compiled = {name for name in packed if name.startswith("pocketgraph/runtime/chw/_core.") and name.endswith(".so")}
+    assert len(compiled) == 1
+    assert packed - compiled == wanted | {"pocketgraph/__init__.py", "pocketgraph/__main__.py"}
 
 
 def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "program.h"
@@ -22,6 +23,7 @@ namespace {
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Buffer = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+using Shown = nb::ndarray<nb::numpy, const float, nb::ndim<2>>;
 using Input = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 
 Weights weights_of(const Matrix& m) {
@@ -39,7 +41,7 @@ struct Holder {
       : program(arena, externals, threads, isa), sizes(externals) {}
 };
 
-std::vector<float*> pointers(const Holder& h, const nb::list& inputs, const nb::list& outputs) {
+std::vector<float*> pointers(const Holder& h, const std::vector<Input>& inputs, const std::vector<Buffer>& outputs) {
   std::vector<float*> found;
   size_t i = 0;
   const auto take = [&](float* data, size_t size) {
@@ -48,14 +50,8 @@ std::vector<float*> pointers(const Holder& h, const nb::list& inputs, const nb::
     found.push_back(data);
     ++i;
   };
-  for (nb::handle item : inputs) {
-    const Input a = nb::cast<Input>(item);
-    take(const_cast<float*>(a.data()), a.size());
-  }
-  for (nb::handle item : outputs) {
-    const Buffer a = nb::cast<Buffer>(item);
-    take(a.data(), a.size());
-  }
+  for (const Input& a : inputs) take(const_cast<float*>(a.data()), a.size());
+  for (const Buffer& a : outputs) take(a.data(), a.size());
   if (i != h.sizes.size()) throw std::invalid_argument("too few buffers");
   return found;
 }
@@ -170,15 +166,14 @@ NB_MODULE(_core, m) {
       .def("max_vectors", [](const Holder& h, int block, int lines) { return h.program.max_vectors(block, lines); })
       .def("packable", [](const Holder& h, int64_t step) { return h.program.packable(step); })
       .def("layer",
-           [](const Holder& h, int64_t step) {
+           [](Holder& h, int64_t step) {
              chw::Weights w;
              int64_t pixels = 0;
              std::string kind = h.program.layer(step, w, pixels);
              if (w.data == nullptr) throw std::invalid_argument("the weights have been let go of");
              const size_t shape[2] = {static_cast<size_t>(w.rows), static_cast<size_t>(w.columns)};
-             nb::object copy = nb::cast(nb::ndarray<nb::numpy, const float, nb::ndim<2>>(w.data, 2, shape, nb::handle()),
-                                        nb::rv_policy::copy);
-             return nb::make_tuple(kind, copy, pixels);
+             // borrowed from an array that the program keeps alive until it is sealed
+             return std::make_tuple(kind, Shown(w.data, 2, shape, nb::cast(&h, nb::rv_policy::reference)), pixels);
            })
       .def("pack",
            [](Holder& h, int64_t step, int block, int lines, int vectors, int64_t slice, int storage) {
@@ -202,12 +197,12 @@ NB_MODULE(_core, m) {
              return h.program.time_step(step, repeats);
            })
       .def("profile",
-           [](Holder& h, const nb::list& inputs, const nb::list& outputs) {
+           [](Holder& h, const std::vector<Input>& inputs, const std::vector<Buffer>& outputs) {
              const auto found = pointers(h, inputs, outputs);
              nb::gil_scoped_release free;
              return h.program.profile(found);
            })
-      .def("run", [](Holder& h, const nb::list& inputs, const nb::list& outputs) {
+      .def("run", [](Holder& h, const std::vector<Input>& inputs, const std::vector<Buffer>& outputs) {
         const auto found = pointers(h, inputs, outputs);
         nb::gil_scoped_release free;
         h.program.run(found);

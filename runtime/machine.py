@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,18 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+@cache
+def _model_name() -> str:
+    found = re.findall(r"^(?:cpu family|model|stepping)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)[:3]
+    return " ".join([_name(), *found])
+
+
+def machine_key(*about: str) -> str:
+    """Names this machine (processor, instruction sets, cores) and whatever else a measurement depends on, briefly."""
+    text = "|".join([_model_name(), *_flags(), str(os.cpu_count()), *about])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def measure_peak(threads: int) -> Peak:
