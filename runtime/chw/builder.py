@@ -27,6 +27,7 @@ class Task:
     reads: list[Value]
     writes: list[Value]
     emit: Callable[[Any], None]
+    fills_gaps: bool = False
 
 
 class Builder:
@@ -36,8 +37,8 @@ class Builder:
     `sole_reader` and `absorb` let a rule take later ops into its own step.
     """
 
-    def __init__(self, graph: Graph, lanes: int) -> None:
-        self.graph, self.lanes = graph, lanes
+    def __init__(self, graph: Graph, lanes: int, threads: int) -> None:
+        self.graph, self.lanes, self.threads = graph, lanes, threads
         self.tasks: list[Task] = []
         self.absorbed: set[Op] = set()
         self.padded: dict[Tensor, tuple[Tensor, tuple[int, int, int, int]]] = {}
@@ -96,14 +97,17 @@ class Builder:
         writes: Sequence[Value],
         emit: Callable[[Any], None],
         kind: str | None = None,
+        *,
+        fills_gaps: bool = False,
     ) -> None:
-        self.tasks.append(Task(op.name, kind or op.kind, list(reads), list(writes), emit))
+        """Add a task. With `fills_gaps` it writes the zeros behind planes itself, as products do."""
+        self.tasks.append(Task(op.name, kind or op.kind, list(reads), list(writes), emit, fills_gaps))
 
     def copy(self, op: Op, source: Value, target: Value) -> None:
         """Copy between values of one shape, whatever their layouts."""
         self.task(op, [source], [target], lambda p: copy_views(p, source.view_args(), target.view_args()))
 
-    def program(self, threads: int, isa: str) -> tuple[Any, list[tuple[str, str]]]:
+    def program(self, isa: str) -> tuple[Any, list[tuple[str, str]]]:
         """The program, and for each of its steps the name and kind of the op it belongs to.
 
         External buffers are the graph's inputs, then its outputs, each row by row. Raises `UnsupportedError` where
@@ -115,7 +119,7 @@ class Builder:
         if size > _MOST_FLOATS:
             raise UnsupportedError(f"the net needs {size * 4 / 1e9:.1f} GB for what it computes; at most 1 GB is given")
         sizes = [int(np.prod(v.shape, dtype=np.int64)) for v, _ in sources + targets]
-        program = _core.Program(size, sizes, threads, isa)
+        program = _core.Program(size, sizes, self.threads, isa)
         labels: list[tuple[str, str]] = []
 
         def label(name: str, kind: str) -> None:
@@ -126,13 +130,13 @@ class Builder:
             program.write(value.offset, value.data)
         filled: set[Value] = set()
         for value, base in sources:
-            _zero_margins(program, value, filled)
+            _zero_margins(program, value, filled, gaps=True)
             rows = _row_strides(value.shape)
             copy_views(program, (0, value.shape, rows, base), (value.first, value.shape, value.strides, 0))
             label(self.graph.inputs[base - 1].name, "input")
         for task in self.tasks:
             for value in task.writes:
-                _zero_margins(program, value, filled)
+                _zero_margins(program, value, filled, gaps=not task.fills_gaps)
             task.emit(program)
             label(task.name, task.kind)
         for value, base in targets:
@@ -207,11 +211,12 @@ def _row_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return Value(shape, planes=False).strides
 
 
-def _zero_margins(program: Any, value: Value, done: set[Value]) -> None:
+def _zero_margins(program: Any, value: Value, done: set[Value], *, gaps: bool) -> None:
     """Write the zeros around planes that a depthwise step will read, before anything else is written there."""
     if not value.reach or value in done:
         return
     done.add(value)
     channels, gap = value.shape[3], value.stride - value.pixels
     program.fill(view(value.first - value.margin, (value.margin,), (1,)), 0.0)
-    program.fill(view(value.first + value.pixels, (channels, gap), (value.stride, 1)), 0.0)
+    if gaps:
+        program.fill(view(value.first + value.pixels, (channels, gap), (value.stride, 1)), 0.0)

@@ -169,7 +169,7 @@ def _store(
     reader = _banded_reader(builder, tail)
     if reader is None:
         made = builder.result(tail.result)
-        builder.task(op, [*reads, *tail.reads], [made], lambda p: emit(p, made.as_planes()), kind)
+        builder.task(op, [*reads, *tail.reads], [made], lambda p: emit(p, made.as_planes()), kind, fills_gaps=True)
         return
     builder.absorbed.add(reader)
     depthwise = Depthwise(builder, reader)
@@ -177,7 +177,8 @@ def _store(
     _, height, width, channels = tail.result.shape
     out_rows = max(1, _BAND_FLOATS // (channels * width * window.stride[0]))
     out_rows = min(out_rows, window.out[0])
-    middle = builder.scratch((1, _core.band_rows(window.make(), out_rows, builder.lanes), width, channels))
+    rows = _core.band_rows(window.make(), out_rows, builder.lanes)
+    middle = builder.scratch((1, rows, width, channels * builder.threads))  # one band for each thread
     middle.slack = True
     made = builder.result(depthwise.result)
 

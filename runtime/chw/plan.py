@@ -23,11 +23,11 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, threads: int, isa: str) -> None:
-        builder = Builder(graph, _core.lanes(isa))
+        builder = Builder(graph, _core.lanes(isa), threads)
         for op in graph.ops:
             if op not in builder.absorbed:
                 RULES[key(op)].emit(builder, op)
-        self.program, self.labels = builder.program(threads, isa)
+        self.program, self.labels = builder.program(isa)
         self.packings: dict[int, tuple[Layer, Packing]] = {}
         choices = Choices(threads, self.program.isa)
         for step in range(self.program.steps):

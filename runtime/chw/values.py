@@ -93,7 +93,8 @@ class Value:
 
     def as_planes(self) -> Any:
         _, height, width, channels = self.shape
-        return _core.Planes(self.first, self.stride, channels, height, width)
+        gap = self.stride - self.pixels if self.reach else 0
+        return _core.Planes(self.first, self.stride, channels, height, width, gap)
 
     def broadcast(self, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         """Offset and strides to read this value as one of `shape` by NumPy's rules of broadcasting."""

@@ -42,6 +42,7 @@ struct Rows {
   int64_t out_stride;    // floats between planes
   int64_t pixels;        // pixels of this tile that exist
   int64_t pixel0;        // the tile's first pixel (for the residual)
+  int64_t gap;           // zeros to write behind them: the margin of the plane where the tile is its last, else 0
   float* scratch;        // room for the widened weights of one group
   Epilogue epilogue;
 };

@@ -64,6 +64,7 @@ inline void finish_row(const Rows& a, vf* sum, int64_t channel, int64_t whole, v
     for (int v = 0; v < V; ++v) sum[v] = activate(e.after, sum[v], e.after_low, e.after_high, slope);
   }
   float* y = a.out + channel * a.out_stride;
+  if (a.gap) std::fill(y + a.pixels, y + a.pixels + a.gap, 0.0f);
   if (whole >= V) {
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) store(y + v * kLanes, sum[v]);

@@ -71,10 +71,10 @@ NB_MODULE(_core, m) {
   nb::class_<Planes>(m, "Planes")
       .def(
           "__init__",
-          [](Planes* p, int64_t offset, int64_t stride, int64_t channels, int64_t height, int64_t width) {
-            new (p) Planes{offset, stride, channels, height, width};
+          [](Planes* p, int64_t offset, int64_t stride, int64_t channels, int64_t height, int64_t width, int64_t gap) {
+            new (p) Planes{offset, stride, channels, height, width, gap};
           },
-          "offset"_a, "stride"_a, "channels"_a, "height"_a, "width"_a);
+          "offset"_a, "stride"_a, "channels"_a, "height"_a, "width"_a, "gap"_a = 0);
   nb::class_<Window>(m, "Window")
       .def(
           "__init__",

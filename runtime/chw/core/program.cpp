@@ -419,8 +419,8 @@ struct MatrixStep : Step {
     const int64_t vectors = (y.pixels() + kernels(p).lanes - 1) / kernels(p).lanes;
     tiles = (vectors + packing.vectors - 1) / packing.vectors;
     const int64_t blocks = (channels + packing.block - 1) / packing.block, wanted = threads(p).count();
-    const int64_t shares =
-        wanted == 1 || tiles >= 2 * wanted ? 1 : std::min<int64_t>(blocks, (2 * wanted + tiles - 1) / tiles);
+    // each share of a tile fills it again, so only where whole tiles would leave threads idle
+    const int64_t shares = tiles % wanted == 0 || tiles >= 4 * wanted ? 1 : std::min(blocks, wanted);
     std::vector<int64_t> cuts{0};
     if (shares > 1) {
       std::vector<int64_t> cost(static_cast<size_t>(blocks), 1);
@@ -504,6 +504,17 @@ struct MatrixStep : Step {
     });
   }
 
+  // The same by the calling thread alone.
+  void pixels_alone(Program& p, int64_t first, int64_t last, int64_t target, int thread) {
+    const int64_t lanes = kernels(p).lanes, vectors = (last - first + lanes - 1) / lanes;
+    const int64_t count = (vectors + packing.vectors - 1) / packing.vectors;
+    for (int64_t index = 0; index < count; ++index) {
+      const int64_t v0 = vectors * index / count, v1 = vectors * (index + 1) / count;
+      for (int64_t part = 0; part + 1 < static_cast<int64_t>(parts.size()); ++part)
+        tile(p, first + v0 * lanes, static_cast<int>(v1 - v0), last, target, part, thread);
+    }
+  }
+
   void tile(Program& p, int64_t pixel, int count, int64_t end, int64_t target, int64_t part, int thread) {
     const int lanes = kernels(p).lanes;
     float* packed = scratch_of(p, thread);
@@ -530,6 +541,7 @@ struct MatrixStep : Step {
     r.out_stride = y.stride;
     r.pixels = std::min<int64_t>(static_cast<int64_t>(count) * lanes, end - pixel);
     r.pixel0 = pixel;
+    r.gap = end == y.pixels() && pixel + r.pixels == end ? y.gap : 0;
     r.epilogue.act = static_cast<Act>(finish.act);
     r.epilogue.low = finish.low;
     r.epilogue.high = finish.high;
@@ -559,47 +571,62 @@ struct MatrixStep : Step {
   }
 };
 
-// A matrix step whose result only a depthwise convolution reads, in bands of rows that stay in the cache.
+// A matrix step whose result only a depthwise convolution reads, in bands of rows that stay in the cache. Each thread
+// takes a range of the result's rows and has a band of its own.
 struct BandedStep : Step {
-  std::unique_ptr<MatrixStep> matrix;  // its y is the band: [channels][rows][width]
+  std::unique_ptr<MatrixStep> matrix;  // its y is the first band: [channels][rows][width]
   Planes y;
-  int64_t height = 0, band_rows = 0, out_rows = 0;  // of the picture between, of the band, of each band's result
+  int64_t height = 0, out_rows = 0;  // of the picture between, of each band's result
   std::vector<float> weights, bias, slope;
   Depthwise d;
   int64_t scratch(const Program& p) const override { return matrix->scratch(p); }
   int64_t bytes() const override { return matrix->bytes(); }
 
-  // The rows of the picture between that result rows [first, last) read, the end rounded up to whole vectors.
+  // Rows come in units of whole vectors.
+  static int64_t unit(const Window& w, int64_t lanes) { return lanes / std::gcd(w.in_w, lanes); }
+
+  // The rows of the picture between that result rows [first, last) read, in whole units.
   void needed(int64_t lanes, int64_t first, int64_t last, int64_t& from, int64_t& to) const {
     const Window& w = d.window;
-    from = std::clamp<int64_t>(first * w.stride_h - w.pad_h, 0, height);
+    const int64_t rows = unit(w, lanes);
+    from = std::clamp<int64_t>(first * w.stride_h - w.pad_h, 0, height) / rows * rows;
     to = std::clamp<int64_t>((last - 1) * w.stride_h - w.pad_h + w.kernel_h, from, height);
-    while (to < height && to * w.in_w % lanes) ++to;
+    to = std::min(height, (to + rows - 1) / rows * rows);
+  }
+
+  // Rows of room that any band of `out_rows` result rows needs.
+  static int64_t room(const Window& w, int64_t out_rows, int64_t lanes) {
+    return std::min(w.in_h, (out_rows - 1) * w.stride_h + w.kernel_h + 2 * (unit(w, lanes) - 1));
   }
 
   void run(Program& p) override {
-    const int64_t width = d.window.in_w, stride = matrix->y.stride, base = matrix->y.offset;
+    const int64_t shares = std::min<int64_t>(threads(p).count(), y.height);
+    threads(p).each(shares, [&](int64_t share, int thread) {
+      rows(p, y.height * share / shares, y.height * (share + 1) / shares, thread);
+    });
+  }
+
+  void rows(Program& p, int64_t begin, int64_t end, int thread) {
+    const int64_t width = d.window.in_w, stride = matrix->y.stride;
+    const int64_t base = matrix->y.offset + thread * y.channels * stride;
     int64_t start = 0, made = 0;  // the band holds rows [start, made)
-    for (int64_t first = 0; first < y.height; first += out_rows) {
-      const int64_t last = std::min(first + out_rows, y.height);
+    for (int64_t first = begin; first < end; first += out_rows) {
+      const int64_t last = std::min(first + out_rows, end);
       int64_t from, to;
       needed(kernels(p).lanes, first, last, from, to);
       const int64_t kept = std::max<int64_t>(made - from, 0), shift = from - start;
-      if (first && kept > 0 && shift > 0)
-        threads(p).each(y.channels, [&](int64_t c, int) {
+      if (first != begin && kept > 0 && shift > 0)
+        for (int64_t c = 0; c < y.channels; ++c) {
           float* plane = arena(p) + base + c * stride;
           std::memmove(plane, plane + shift * width, static_cast<size_t>(kept * width) * sizeof(float));
-        });
+        }
       start = from;
-      made = std::max(made, from);
-      if (to > made) matrix->pixels(p, made * width, to * width, base - start * width);
+      made = first == begin ? from : std::max(made, from);
+      if (to > made) matrix->pixels_alone(p, made * width, to * width, base - start * width, thread);
       made = std::max(made, to);
-      const int64_t chunks = std::min<int64_t>(y.channels, 4 * threads(p).count());
-      threads(p).each(chunks, [&](int64_t chunk, int) {
-        for (int64_t c = y.channels * chunk / chunks; c < y.channels * (chunk + 1) / chunks; ++c)
-          kernels(p).depthwise_rows(arena(p) + (base + c * stride - start * width), arena(p) + y.offset + c * y.stride,
-                                    c, d, first, last);
-      });
+      for (int64_t c = 0; c < y.channels; ++c)
+        kernels(p).depthwise_rows(arena(p) + (base + c * stride - start * width), arena(p) + y.offset + c * y.stride, c,
+                                  d, first, last);
     }
   }
 };
@@ -653,8 +680,9 @@ void Program::check(const Planes& p, const char* what, int64_t before, int64_t b
   if (p.channels < 1 || p.height < 1 || p.width < 1 || p.channels > kMost || p.height > kMost || p.width > kMost)
     fail("a size is not positive");
   if (p.height * p.width > kMost || p.stride < 0 || p.stride > kMost) fail("a size is too large");
+  if (p.gap < 0 || (p.gap > 0 && p.gap > p.stride - p.pixels())) fail("the gap does not fit between planes");
   if (p.stride < p.pixels() && p.channels > 1) fail("planes overlap");
-  if (p.offset < before || p.offset + (p.channels - 1) * p.stride + p.pixels() + behind > arena_size_)
+  if (p.offset < before || p.offset + (p.channels - 1) * p.stride + p.pixels() + std::max(behind, p.gap) > arena_size_)
     fail("it reaches outside the arena");
 }
 
@@ -944,7 +972,8 @@ void Program::band(const Planes& middle, const Planes& y, const Window& w, std::
              finish.low, finish.high,          step->slope.empty() ? nullptr : step->slope.data()};
   const int64_t rows = band_rows(w, out_rows, kernels_->lanes);
   check(middle, "band, between", 8, 64);  // rows are read a little before their start and beyond their end
-  require(middle.channels == y.channels && middle.width == w.in_w && middle.height >= rows, "band: the band is too small");
+  require(middle.channels == y.channels * threads_.count() && middle.width == w.in_w && middle.height >= rows,
+          "band: the band is too small");
   step->matrix.reset(static_cast<MatrixStep*>(steps_.back().release()));
   step->matrix->y.offset = middle.offset;
   step->matrix->y.stride = middle.stride;
@@ -953,17 +982,9 @@ void Program::band(const Planes& middle, const Planes& y, const Window& w, std::
 
 int64_t Program::band_rows(const Window& w, int64_t out_rows, int64_t lanes) {
   check_window(w);
-  require(out_rows >= 1, "band: the rows do not fit");
-  BandedStep step;
-  step.height = w.in_h;
-  step.d.window = w;
-  int64_t rows = 1;
-  for (int64_t first = 0; first < w.out_h; first += out_rows) {
-    int64_t from, to;
-    step.needed(lanes, first, std::min(first + out_rows, w.out_h), from, to);
-    rows = std::max(rows, to - from);
-  }
-  return rows;
+  require(out_rows >= 1 && out_rows <= w.out_h, "band: the rows do not fit");
+  require(lanes >= 1 && lanes <= 64, "a vector has 1 to 64 lanes");
+  return BandedStep::room(w, out_rows, lanes);
 }
 
 int Program::lanes_of(const std::string& isa) { return choose(isa)->lanes; }

@@ -24,6 +24,7 @@ struct View {
 
 struct Planes {
   int64_t offset = 0, stride = 0, channels = 0, height = 0, width = 0;
+  int64_t gap = 0;  // zeros that a product writes behind every plane, for a depthwise step that reads across its edge
   int64_t pixels() const { return height * width; }
 };
 

@@ -1,10 +1,11 @@
-// A pool of threads that share out numbered tasks; the caller works along, so one thread means no pool at all.
+// A pool of threads that share out numbered tasks. The caller works along and never waits for a thread that has not
+// begun: on a busy machine it does the work alone.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -23,8 +24,7 @@ class Threads {
   ~Threads() {
     {
       std::lock_guard lock(mutex_);
-      stop_ = true;
-      epoch_.fetch_add(1, std::memory_order_release);
+      stop_.store(true);
     }
     wake_.notify_all();
     for (auto& worker : workers_) worker.join();
@@ -41,62 +41,91 @@ class Threads {
       for (int64_t i = 0; i < tasks; ++i) task(i, 0);
       return;
     }
+    // no worker is in a job here: it was closed and left by all before the last call returned
     call_ = [](const void* f, int64_t index, int thread) { (*static_cast<const F*>(f))(index, thread); };
     task_ = &task;
-    tasks_ = tasks;
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(count_ - 1, std::memory_order_relaxed);
-    {
-      std::lock_guard lock(mutex_);
-      epoch_.fetch_add(1, std::memory_order_release);
+    for (int i = 0; i < count_; ++i) {
+      shares_[i].next.store(tasks * i / count_, std::memory_order_relaxed);
+      shares_[i].end = tasks * (i + 1) / count_;
     }
-    wake_.notify_all();
+    state_.store((job() + 1) << 32 | kOpen, std::memory_order_seq_cst);
+    if (asleep_.load(std::memory_order_seq_cst) > 0) {
+      { std::lock_guard lock(mutex_); }
+      wake_.notify_all();
+    }
     take(0);
-    while (busy_.load(std::memory_order_acquire) != 0) pause();
+    state_.fetch_and(~kOpen, std::memory_order_acq_rel);
+    for (int spins = 0; (state_.load(std::memory_order_acquire) & kInside) != 0; ++spins) pause(spins);
   }
 
  private:
+  // state_: the number of the job in the upper half, whether it can still be joined, and how many workers are inside
+  static constexpr uint64_t kOpen = uint64_t{1} << 31, kInside = kOpen - 1;
   static constexpr int kSpins = 4000;  // some ten microseconds: the gap between two steps is shorter
 
-  static void pause() {
+  uint64_t job() const { return state_.load(std::memory_order_relaxed) >> 32; }
+
+  static void pause(int spins) {
 #if defined(__x86_64__)
-    _mm_pause();
-#else
-    std::this_thread::yield();
+    if (spins < kSpins) {
+      _mm_pause();
+      return;
+    }
 #endif
+    std::this_thread::yield();
   }
 
+  // Each thread takes its own share first, the same part of a picture in every step, then what others have left.
   void take(int thread) {
-    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) call_(task_, i, thread);
+    for (int k = 0; k < count_; ++k) {
+      Share& share = shares_[(thread + k) % count_];
+      for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) call_(task_, i, thread);
+    }
   }
+
+  bool is_new(uint64_t state, uint64_t seen) const { return (state & kOpen) != 0 && state >> 32 != seen; }
 
   void work(int thread) {
     uint64_t seen = 0;
     for (;;) {
-      int spins = 0;
-      while (epoch_.load(std::memory_order_acquire) == seen && ++spins < kSpins) pause();
-      if (epoch_.load(std::memory_order_acquire) == seen) {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return epoch_.load(std::memory_order_acquire) != seen; });
+      uint64_t state = state_.load(std::memory_order_acquire);
+      for (int spins = 0; !is_new(state, seen) && !stop_.load(std::memory_order_relaxed); ++spins) {
+        if (spins >= kSpins) {
+          std::unique_lock lock(mutex_);
+          asleep_.fetch_add(1, std::memory_order_seq_cst);
+          wake_.wait(lock, [&] { return stop_.load() || is_new(state_.load(std::memory_order_seq_cst), seen); });
+          asleep_.fetch_sub(1, std::memory_order_relaxed);
+        } else {
+          pause(0);
+        }
+        state = state_.load(std::memory_order_acquire);
       }
-      seen = epoch_.load(std::memory_order_acquire);
-      if (stop_) return;
+      if (stop_.load(std::memory_order_relaxed)) return;
+      while (is_new(state, seen) &&
+             !state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      }
+      if (!is_new(state, seen)) continue;  // it was closed meanwhile
+      seen = state >> 32;
       take(thread);
-      busy_.fetch_sub(1, std::memory_order_release);
+      state_.fetch_sub(1, std::memory_order_release);
     }
   }
 
   int count_;
-  std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<uint64_t> epoch_{0};
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
-  bool stop_ = false;
+  std::atomic<uint64_t> state_{0};
+  std::atomic<int> asleep_{0};
+  std::atomic<bool> stop_{false};
   void (*call_)(const void*, int64_t, int) = nullptr;
   const void* task_ = nullptr;
-  int64_t tasks_ = 0;
+
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  std::unique_ptr<Share[]> shares_ = std::make_unique<Share[]>(static_cast<size_t>(count_));
+  std::vector<std::thread> workers_;  // last: they use all the others
 };
 
 }  // namespace chw
