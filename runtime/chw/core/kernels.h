@@ -76,6 +76,15 @@ enum class Unary : int {
 enum class Binary : int { kAdd, kSub, kMul, kDiv, kMaximum, kMinimum, kSquaredDifference, kPrelu, kPow, kFloorDiv, kCount };
 enum class Reduce : int { kSum, kMean, kMax, kMin, kProduct, kCount };
 
+// Between which pixels of a row, and how far along, each pixel of the resized row lies. Where all that one vector takes
+// lie within two vectors (`near`), the same counted from `base`, one a vector; tables then go on to whole vectors.
+struct Columns {
+  const int32_t *left, *right;
+  const float* t;
+  bool near;
+  const int32_t *base, *near_left, *near_right;
+};
+
 using RowsKernel = void (*)(const Rows&);
 
 // The (block, lines) that kernels exist for.
@@ -112,8 +121,8 @@ struct Kernels {
                  int64_t n, float low, float high);
   float (*reduce)(Reduce, const float* a, int64_t step, int64_t n, float start);
   // one row of resized pixels, between two rows of the picture; `mixed` has room for a row of it
-  void (*resize_rows)(const float* row0, const float* row1, float t, int64_t in_width, const int32_t* x0,
-                      const int32_t* x1, const float* tx, float* mixed, float* out, int64_t width);
+  void (*resize_rows)(const float* row0, const float* row1, float t, int64_t in_width, const Columns& columns,
+                      float* mixed, float* out, int64_t width);
   // floats of scratch that depthwise_plane and pool_plane need
   int64_t (*padded_floats)(const Window&);
 };

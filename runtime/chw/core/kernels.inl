@@ -446,10 +446,23 @@ void pool_plane(const float* in, float* out, const Window& w, Pool kind, float l
 
 // ---- one row of resized pixels
 
-void resize_rows(const float* row0, const float* row1, float t, int64_t in_width, const int32_t* x0, const int32_t* x1,
-                 const float* tx, float* mixed, float* out, int64_t width) {
+void resize_rows(const float* row0, const float* row1, float t, int64_t in_width, const Columns& columns, float* mixed,
+                 float* out, int64_t width) {
   for (int64_t x = 0; x < in_width; ++x) mixed[x] = row0[x] + (row1[x] - row0[x]) * t;
-  for (int64_t x = 0; x < width; ++x) out[x] = mixed[x0[x]] + (mixed[x1[x]] - mixed[x0[x]]) * tx[x];
+  if (columns.near) {
+    for (int64_t x = 0; x < width; x += kLanes) {
+      // the pixels between which these lie are close together: two vectors hold them all
+      const float* from = mixed + columns.base[x / kLanes];
+      const vf a = load(from), b = load(from + kLanes);
+      const vf left = lookup(a, b, columns.near_left + x), right = lookup(a, b, columns.near_right + x);
+      store_row(out, x, width, fma(right - left, load(columns.t + x), left));
+    }
+    return;
+  }
+  for (int64_t x = 0; x < width; ++x) {
+    const float left = mixed[columns.left[x]], right = mixed[columns.right[x]];
+    out[x] = left + (right - left) * columns.t[x];
+  }
 }
 
 // ---- vectors

@@ -240,14 +240,37 @@ struct ResizeStep : Step {
   Planes a, y;
   std::vector<int32_t> y0, y1, x0, x1;
   std::vector<float> ty, tx;
+  std::vector<int32_t> base, near_left, near_right;
+  bool near = true;
   int64_t scratch(const Program&) const override { return a.width; }
+
+  void prepare(int lanes) {
+    const size_t whole = static_cast<size_t>((y.width + lanes - 1) / lanes * lanes);
+    near_left = x0;
+    near_right = x1;
+    near_left.resize(whole, x0.back());
+    near_right.resize(whole, x0.back());
+    tx.resize(whole, 0.0f);
+    for (size_t x = 0; x < whole; x += static_cast<size_t>(lanes)) {
+      int32_t least = near_left[x];
+      for (size_t i = x; i < x + static_cast<size_t>(lanes); ++i) least = std::min({least, near_left[i], near_right[i]});
+      base.push_back(least);
+      for (size_t i = x; i < x + static_cast<size_t>(lanes); ++i) {
+        near_left[i] -= least;
+        near_right[i] -= least;
+        near &= near_left[i] < 2 * lanes && near_right[i] < 2 * lanes;
+      }
+    }
+  }
+
   void run(Program& p) override {
+    const Columns columns{x0.data(), x1.data(), tx.data(), near, base.data(), near_left.data(), near_right.data()};
     threads(p).each(y.channels, [&](int64_t c, int thread) {
       const float* from = arena(p) + a.offset + c * a.stride;
       float* to = arena(p) + y.offset + c * y.stride;
       for (int64_t row = 0; row < y.height; ++row, to += y.width)
-        kernels(p).resize_rows(from + y0[row] * a.width, from + y1[row] * a.width, ty[row], a.width, x0.data(),
-                               x1.data(), tx.data(), scratch_of(p, thread), to, y.width);
+        kernels(p).resize_rows(from + y0[row] * a.width, from + y1[row] * a.width, ty[row], a.width, columns,
+                               scratch_of(p, thread), to, y.width);
     });
   }
 };
@@ -792,6 +815,7 @@ void Program::resize(const Planes& a, const Planes& y, std::vector<int32_t> y0, 
   step->x1 = std::move(x1);
   step->ty = std::move(ty);
   step->tx = std::move(tx);
+  step->prepare(kernels_->lanes);
   add(std::move(step));
 }
 

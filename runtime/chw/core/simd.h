@@ -46,6 +46,9 @@ inline vf odds(vf a, vf b) {
   const __m512i at = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   return _mm512_permutex2var_ps(a, at, b);
 }
+inline vf lookup(vf a, vf b, const int32_t* at) {  // lane i: value at[i] of a followed by b
+  return _mm512_permutex2var_ps(a, _mm512_loadu_si512(at), b);
+}
 inline vf from_half(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -87,6 +90,11 @@ inline vf evens(vf a, vf b) {
 inline vf odds(vf a, vf b) {
   const __m256 mixed = _mm256_shuffle_ps(a, b, 0xDD);
   return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xD8));
+}
+inline vf lookup(vf a, vf b, const int32_t* at) {
+  const __m256i index = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  const __m256 second = _mm256_castsi256_ps(_mm256_cmpgt_epi32(index, _mm256_set1_epi32(7)));
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(a, index), _mm256_permutevar8x32_ps(b, index), second);
 }
 inline vf from_half(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -147,6 +155,11 @@ inline vf slide(vf a, vf b) {
 }
 inline vf evens(vf a, vf b) { return vf{a[0], a[2], b[0], b[2]}; }
 inline vf odds(vf a, vf b) { return vf{a[1], a[3], b[1], b[3]}; }
+inline vf lookup(vf a, vf b, const int32_t* at) {
+  vf v;
+  for (int i = 0; i < kLanes; ++i) v[i] = at[i] < kLanes ? a[at[i]] : b[at[i] - kLanes];
+  return v;
+}
 inline float half_to_float(uint16_t h) {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
   const uint32_t exponent = (h >> 10) & 31u, fraction = h & 1023u;
