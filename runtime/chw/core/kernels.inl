@@ -448,7 +448,11 @@ void pool_plane(const float* in, float* out, const Window& w, Pool kind, float l
 
 void resize_rows(const float* row0, const float* row1, float t, int64_t in_width, const Columns& columns, float* mixed,
                  float* out, int64_t width) {
-  for (int64_t x = 0; x < in_width; ++x) mixed[x] = row0[x] + (row1[x] - row0[x]) * t;
+  const vf down = splat(t);
+  for (int64_t x = 0; x < in_width; x += kLanes) {
+    const vf top = load(row0 + x);
+    store(mixed + x, fma(load(row1 + x) - top, down, top));
+  }
   if (columns.near) {
     for (int64_t x = 0; x < width; x += kLanes) {
       // the pixels between which these lie are close together: two vectors hold them all
