@@ -44,26 +44,27 @@ class Chw:
 
     def __init__(self, model: Model, threads: int) -> None:
         self._lock = threading.Lock()
-        self._graph, parts = compiled_parts(model)
+        graph, parts = compiled_parts(model)
+        self._inputs, self._outputs = graph.inputs, graph.outputs
         isa = os.environ.get(ISA_VARIABLE, "")
         try:
-            self._parts = [_compile(part, threads, isa) for part in parts]
+            self._parts = [_compile(part, threads, isa, alone=len(parts) == 1) for part in parts]
         except ValueError as error:
             if (isa and "instruction set" in str(error)) or "processor has no" in str(error):
                 raise UsageError(f"{ISA_VARIABLE} is {isa!r}: {error}") from error
             raise UnsupportedError(f"the CHW engine refuses the model: {error}") from error
-        self.inputs = [_spec(tensor) for tensor in self._graph.inputs]
-        self.outputs = [_spec(tensor) for tensor in self._graph.outputs]
+        self.inputs = [_spec(tensor) for tensor in self._inputs]
+        self.outputs = [_spec(tensor) for tensor in self._outputs]
         self._between = {
             tensor: np.empty(tensor.shape, tensor.dtype.numpy)
             for part in self._parts
             for tensor in part.outputs
-            if tensor not in self._graph.outputs
+            if tensor not in self._outputs
         }
 
     def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
         with self._lock:
-            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._graph.inputs}
+            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._inputs}
             for part in self._parts:
                 given = [found[tensor] for tensor in part.inputs]
                 if isinstance(part, _Lent):
@@ -74,7 +75,7 @@ class Chw:
                     part.plan.program.run(given, made)
                     found.update(zip(part.outputs, made, strict=True))
         results = {}
-        for tensor in self._graph.outputs:
+        for tensor in self._outputs:
             value = found[tensor] if tensor in found else tensor.dense()
             if outputs is not None and tensor.name in outputs and outputs[tensor.name] is not value:
                 outputs[tensor.name][...] = value
@@ -86,7 +87,7 @@ class Chw:
         """The op's name and kind and the median seconds of each step of the engine's own parts."""
         steps: list[tuple[str, str, float]] = []
         with self._lock:
-            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._graph.inputs}
+            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._inputs}
             for part in self._parts:
                 given = [found[tensor] for tensor in part.inputs]
                 if isinstance(part, _Lent):
@@ -142,10 +143,10 @@ def _products(op: Op) -> int:
     return op.outputs[0].size * inner
 
 
-def _compile(part: Part, threads: int, isa: str) -> _Own | _Lent:
+def _compile(part: Part, threads: int, isa: str, *, alone: bool) -> _Own | _Lent:
     graph = part.graph
     if part.own:
-        return _Own(Plan(graph, threads, isa), graph.inputs, graph.outputs)
+        return _Own(Plan(graph, threads, isa, keeps_weights=not alone), graph.inputs, graph.outputs)
     return _Lent(LiteRT(write_tflite(Model([graph])), threads), graph.inputs, graph.outputs)
 
 

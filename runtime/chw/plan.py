@@ -22,30 +22,38 @@ class Plan:
     multiplies weights.
     """
 
-    def __init__(self, graph: Graph, threads: int, isa: str) -> None:
+    def __init__(self, graph: Graph, threads: int, isa: str, *, keeps_weights: bool = True) -> None:
+        """Compile `graph`. Without `keeps_weights` its constants are dropped as soon as they are packed."""
         builder = Builder(graph, _core.lanes(isa), threads)
         for op in graph.ops:
             if op not in builder.absorbed:
                 RULES[key(op)].emit(builder, op)
         self.program, self.labels = builder.program(isa)
+        del builder
+        if not keeps_weights:
+            for tensor in graph.tensors():
+                if tensor not in graph.outputs:
+                    tensor.data = None
         self.packings: dict[int, tuple[Layer, Packing]] = {}
         choices = Choices(threads, self.program.isa)
         for step in range(self.program.steps):
             if self.program.packable(step):
                 self._pack(step, choices)
+                self.program.release(step)
         choices.save()
         self.program.seal()
 
     def _pack(self, step: int, choices: Choices) -> None:
         kind, weights, pixels = self.program.layer(step)
-        layer = Layer(kind, weights.shape[0], weights.shape[1], pixels, filled_blocks(weights))
+        exact = _exact_storages(weights)
+        layer = Layer(kind, weights.shape[0], weights.shape[1], pixels, filled_blocks(weights), exact)
         known = choices.get(layer)
         if known is not None:
             with contextlib.suppress(ValueError):  # a cache that somebody else wrote
                 self.program.pack(step, *known)
                 self.packings[step] = layer, known
                 return
-        packing = choose(self.program, step, layer, _exact_storages(weights))
+        packing = choose(self.program, step, layer)
         choices.put(layer, packing)
         self.packings[step] = layer, packing
 
@@ -64,6 +72,11 @@ def filled_blocks(weights: Floats) -> tuple[int, int, int, int]:
 
 def _exact_storages(weights: Floats) -> tuple[int, ...]:
     """Narrower storages that hold exactly these weights: 1 for float16, 2 for int8 with a scale per row."""
+    sample = weights[:4]  # enough to rule most out without large temporary arrays
+    return _exact_for(weights) if _exact_for(sample) else ()
+
+
+def _exact_for(weights: Floats) -> tuple[int, ...]:
     found: list[int] = []
     with np.errstate(over="ignore"):
         if np.array_equal(weights.astype(np.float16).astype(np.float32), weights):

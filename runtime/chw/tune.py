@@ -12,7 +12,8 @@ from pocketgraph.models.zoo import cache_dir
 from pocketgraph.runtime.machine import machine_key
 
 _REPEATS = 5
-_VERSION = "3"  # of the kernels: choices made for other ones are measured again
+_FOR_LESS_MEMORY = 1.03  # how much slower weights stored narrower, and exactly, may be
+_VERSION = "5"  # of the kernels: choices made for other ones are measured again
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Layer:
     columns: int
     pixels: int
     filled: tuple[int, int, int, int]  # blocks of 1, 2, 4 and 8 channels
+    storages: tuple[int, ...]  # narrower ones that hold the weights exactly: 1 for float16, 2 for int8
 
     @property
     def density(self) -> float:
@@ -56,15 +58,15 @@ def slices(layer: Layer, best: Packing) -> Iterator[Packing]:
             yield block, lines, vectors, width, storage
 
 
-def choose(program: Any, step: int, layer: Layer, storages: tuple[int, ...]) -> Packing:
+def choose(program: Any, step: int, layer: Layer) -> Packing:
     """Measure the candidates of one step and leave the step packed as the fastest."""
     best: tuple[float, Packing] | None = None
 
-    def measure(packing: Packing) -> None:
+    def measure(packing: Packing, allowance: float = 1.0) -> None:
         nonlocal best
         program.pack(step, *packing)
         seconds = program.time_step(step, _REPEATS)
-        if best is None or seconds < best[0]:
+        if best is None or seconds < best[0] * allowance:
             best = seconds, packing
 
     for packing in candidates(layer, program):
@@ -72,8 +74,8 @@ def choose(program: Any, step: int, layer: Layer, storages: tuple[int, ...]) -> 
     assert best is not None
     for packing in list(slices(layer, best[1])):
         measure(packing)
-    for storage in storages:
-        measure((*best[1][:4], storage))
+    for storage in layer.storages:
+        measure((*best[1][:4], storage), _FOR_LESS_MEMORY)
     program.pack(step, *best[1])
     return best[1]
 
@@ -88,7 +90,9 @@ class Choices:
 
     def get(self, layer: Layer) -> Packing | None:
         found = self._known.get(_key(layer))
-        return None if found is None else (found[0], found[1], found[2], found[3], found[4])
+        if found is None or found[4] not in (0, *layer.storages):
+            return None
+        return found[0], found[1], found[2], found[3], found[4]
 
     def put(self, layer: Layer, packing: Packing) -> None:
         self._known[_key(layer)] = list(packing)
@@ -120,4 +124,6 @@ def _is_packing(value: Any) -> bool:
 
 
 def _key(layer: Layer) -> str:
-    return f"{layer.kind}:{layer.rows}x{layer.columns}@{layer.pixels}:{','.join(map(str, layer.filled))}"
+    return f"{layer.kind}:{layer.rows}x{layer.columns}@{layer.pixels}:{','.join(map(str, layer.filled))}" + (
+        f":{layer.storages}" if layer.storages else ""
+    )

@@ -36,7 +36,7 @@ std::vector<float> floats_of(const Vector& v) { return {v.data(), v.data() + v.s
 struct Holder {
   Program program;
   std::vector<int64_t> sizes;
-  std::vector<nb::object> borrowed;
+  std::vector<std::pair<int64_t, nb::object>> borrowed;  // by step
   Holder(int64_t arena, std::vector<int64_t> externals, int threads, const std::string& isa)
       : program(arena, externals, threads, isa), sizes(externals) {}
 };
@@ -138,13 +138,13 @@ NB_MODULE(_core, m) {
            [](Holder& h, const Planes& a, const Planes& y, const Matrix& weights, const Vector& bias,
               const Finish& finish) {
              h.program.product(a, y, weights_of(weights), floats_of(bias), finish);
-             h.borrowed.push_back(nb::cast(weights));
+             h.borrowed.emplace_back(h.program.steps() - 1, nb::cast(weights));
            })
       .def("convolution",
            [](Holder& h, const Planes& a, const Planes& y, const Window& w, const Matrix& weights, const Vector& bias,
               const Finish& finish) {
              h.program.convolution(a, y, w, weights_of(weights), floats_of(bias), finish);
-             h.borrowed.push_back(nb::cast(weights));
+             h.borrowed.emplace_back(h.program.steps() - 1, nb::cast(weights));
            })
       .def("separable",
            [](Holder& h, const Planes& a, const Planes& y, int64_t kernel, const Vector& depthwise_weights,
@@ -152,7 +152,7 @@ NB_MODULE(_core, m) {
               const Finish& finish) {
              h.program.separable(a, y, kernel, floats_of(depthwise_weights), floats_of(depthwise_bias),
                                  depthwise_finish, weights_of(weights), floats_of(bias), finish);
-             h.borrowed.push_back(nb::cast(weights));
+             h.borrowed.emplace_back(h.program.steps() - 1, nb::cast(weights));
            })
       .def("band",
            [](Holder& h, const Planes& middle, const Planes& y, const Window& w, const Vector& weights,
@@ -186,6 +186,11 @@ NB_MODULE(_core, m) {
              h.program.pack(step, packing);
            },
            "step"_a, "block"_a, "lines"_a, "vectors"_a, "slice"_a = 0, "storage"_a = 0)
+      .def("release",
+           [](Holder& h, int64_t step) {
+             h.program.release(step);
+             std::erase_if(h.borrowed, [&](const auto& held) { return held.first == step; });
+           })
       .def("seal",
            [](Holder& h) {
              h.program.seal();

@@ -472,6 +472,13 @@ struct MatrixStep : Step {
     for (int64_t b = 0; b < cuts.back(); ++b)
       for (int64_t k = first; k < last; ++k)
         if (filled(b, k)) found[static_cast<size_t>(b)].push_back(static_cast<uint16_t>(k - first));
+    size_t total = 0;
+    for (const auto& columns_of : found) total += columns_of.size();
+    s.columns.reserve(total + total / 16);
+    const size_t values = (total + total / 16) * static_cast<size_t>(block);
+    if (packing.storage == 0) s.f32.reserve(values);
+    if (packing.storage == 1) s.f16.reserve(values + 32);
+    if (packing.storage == 2) s.i8.reserve(values);
     std::vector<int64_t> sorted(static_cast<size_t>(cuts.back()));
     std::iota(sorted.begin(), sorted.end(), int64_t{0});
     for (size_t part = 0; part + 1 < cuts.size(); ++part) {
@@ -1042,6 +1049,11 @@ void Program::pack(int64_t step, const Packing& packing) {
   require(!sealed_, "the program is sealed");
   require(packable(step), "that step has no weights to pack");
   matrix_of(steps_[static_cast<size_t>(step)].get())->pack(*this, packing);
+}
+
+void Program::release(int64_t step) {
+  require(packable(step), "that step has no weights to let go of");
+  matrix_of(steps_[static_cast<size_t>(step)].get())->given.data = nullptr;
 }
 
 void Program::seal() {

@@ -91,6 +91,7 @@ class Program {
   // what a packable step multiplies: how its input is read, its borrowed weights, and the pixels of its output
   std::string layer(int64_t step, Weights& weights, int64_t& pixels) const;
   void pack(int64_t step, const Packing& packing);
+  void release(int64_t step);  // lets go of one step's borrowed weights; it cannot be packed again
   void seal();  // lets go of borrowed weights; packing is no longer possible
 
   void run(const std::vector<float*>& externals);
