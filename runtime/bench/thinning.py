@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
 
@@ -26,6 +27,8 @@ def thinned(model: Model, sparsity: float, pattern: str = "1x1") -> Model:
     `UsageError` where there is no such convolution.
     """
     copy = model.copy()
+    if any(tensor.sparsity is not None for tensor in copy.main.tensors()):
+        Decompress()(copy)  # what was stored sparse will have other zeros
     weights = pointwise_weights(copy.main)
     if not weights:
         raise UsageError("the model has no float 1x1 convolution behind its first layer, so --sparsity has no meaning")
@@ -33,7 +36,6 @@ def thinned(model: Model, sparsity: float, pattern: str = "1x1") -> Model:
         dense = tensor.dense()
         kept = mask(dense.reshape(dense.shape[0], -1).astype(np.float32), sparsity, PATTERNS[pattern])
         tensor.data = np.where(kept.reshape(dense.shape), dense, 0).astype(dense.dtype)
-        tensor.sparsity = None
     return copy
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from pocketgraph.models.files import write_atomically
 from pocketgraph.models.zoo import cache_dir
 from pocketgraph.runtime.machine import machine_key
 
-_REPEATS = 5
+_ROUNDS, _REPEATS = 2, 3
 _FOR_LESS_MEMORY = 1.03  # how much slower weights stored narrower, and exactly, may be
 _VERSION = "5"  # of the kernels: choices made for other ones are measured again
 
@@ -60,24 +61,24 @@ def slices(layer: Layer, best: Packing) -> Iterator[Packing]:
 
 def choose(program: Any, step: int, layer: Layer) -> Packing:
     """Measure the candidates of one step and leave the step packed as the fastest."""
-    best: tuple[float, Packing] | None = None
+    seconds: dict[Packing, float] = {}
 
-    def measure(packing: Packing, allowance: float = 1.0) -> None:
-        nonlocal best
-        program.pack(step, *packing)
-        seconds = program.time_step(step, _REPEATS)
-        if best is None or seconds < best[0] * allowance:
-            best = seconds, packing
+    def fastest(packings: Iterable[Packing]) -> Packing:
+        packings = list(packings)
+        for _ in range(_ROUNDS):  # in turns, so that a moment when others use the machine does not decide
+            for packing in packings:
+                program.pack(step, *packing)
+                seconds[packing] = min(program.time_step(step, _REPEATS), seconds.get(packing, math.inf))
+        return min(packings, key=seconds.__getitem__)
 
-    for packing in candidates(layer, program):
-        measure(packing)
-    assert best is not None
-    for packing in list(slices(layer, best[1])):
-        measure(packing)
+    best = fastest(candidates(layer, program))
+    best = fastest([best, *slices(layer, best)])
     for storage in layer.storages:
-        measure((*best[1][:4], storage), _FOR_LESS_MEMORY)
-    program.pack(step, *best[1])
-    return best[1]
+        narrow = (*best[:4], storage)
+        if seconds[fastest([best, narrow])] * _FOR_LESS_MEMORY >= seconds[narrow]:
+            best = narrow
+    program.pack(step, *best)
+    return best
 
 
 class Choices:

@@ -8,6 +8,7 @@ import pytest
 from pocketgraph.models.architectures.mobilenet_v1 import mobilenet_v1
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
+from pocketgraph.models.sparsity import encode
 from pocketgraph.runtime.bench.arithmetic import work_of
 from pocketgraph.runtime.bench.thinning import mask, pointwise_weights, thinned, zeros
 
@@ -78,3 +79,20 @@ def test_a_fully_connected_layer_by_hand() -> None:
     work = work_of(Model([Graph("main", [x], [y], [Op("FULLY_CONNECTED", [x, w, None], [y])])]))
     assert (work.dense_flops, work.flops, work.bytes) == (48, 16, 4 * (6 + 4 + 8))
     assert work.intensity == 16 / 72
+
+
+def test_a_model_stored_sparse_is_unpacked_first() -> None:
+    x, mid, y = (Tensor(name, (1, 2, 2, 4)) for name in "xmy")
+    dense = np.eye(4, dtype=np.float32).reshape(4, 1, 1, 4)
+    values, sparsity = encode(dense)
+    stored = Tensor("s", (4, 1, 1, 4), data=values, sparsity=sparsity)
+    w = Tensor("w", (4, 1, 1, 4))
+    ops = [
+        Op("RELU", [x], [mid]),
+        Op("DENSIFY", [stored], [w]),
+        Op("CONV_2D", [mid, w, None], [y], {"padding": "SAME"}),
+    ]
+    model = thinned(Model([Graph("main", [x], [y], ops)]), 0.875)
+    assert [op.kind for op in model.main.ops] == ["RELU", "CONV_2D"]
+    (weight,) = pointwise_weights(model.main)
+    assert np.count_nonzero(weight.dense()) == 2
