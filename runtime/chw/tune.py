@@ -13,8 +13,7 @@ from pocketgraph.models.zoo import cache_dir
 from pocketgraph.runtime.machine import machine_key
 
 _ROUNDS, _REPEATS = 2, 3
-_FOR_LESS_MEMORY = 1.03  # how much slower weights stored narrower, and exactly, may be
-_VERSION = "5"  # of the kernels: choices made for other ones are measured again
+_VERSION = "6"  # of the kernels: choices made for other ones are measured again
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,7 @@ def choose(program: Any, step: int, layer: Layer) -> Packing:
     best = fastest(candidates(layer, program))
     best = fastest([best, *slices(layer, best)])
     for storage in layer.storages:
-        narrow = (*best[:4], storage)
-        if seconds[fastest([best, narrow])] * _FOR_LESS_MEMORY >= seconds[narrow]:
-            best = narrow
+        best = fastest([best, (*best[:4], storage)])
     program.pack(step, *best)
     return best
 

@@ -515,11 +515,32 @@ inline void each(const float* a, int64_t a_step, float* y, int64_t y_step, int64
     for (int64_t i = 0; i < n; ++i) y[i * y_step] = f(a[i * a_step]);
 }
 
+// y[2 * i] = a[i]; what lies between is left alone.
+void spread(const float* a, float* y, int64_t n) {
+  int32_t low[kLanes], high[kLanes];
+  uint32_t even = 0;
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i / 2;
+    high[i] = (i + kLanes) / 2;
+    even |= (i % 2 == 0 ? 1u : 0u) << i;
+  }
+  const vmask m = mask_of(even);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const vf v = load(a + i);
+    store(y + 2 * i, lookup(v, v, low), m);
+    store(y + 2 * i + kLanes, lookup(v, v, high), m);
+  }
+  for (; i < n; ++i) y[2 * i] = a[i];
+}
+
 void unary(Unary kind, const float* a, int64_t as, float* y, int64_t ys, int64_t n, float low, float high) {
   switch (kind) {
     case Unary::kCopy:
       if (as == 1 && ys == 1)
         std::memmove(y, a, static_cast<size_t>(n) * sizeof(float));
+      else if (as == 1 && ys == 2)
+        spread(a, y, n);
       else
         each(a, as, y, ys, n, [](float v) { return v; });
       return;
