@@ -111,6 +111,9 @@ class Program:
     def isa(self) -> str: ...
 
     @property
+    def threads(self) -> int: ...
+
+    @property
     def lanes(self) -> int: ...
 
     @property

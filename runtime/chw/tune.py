@@ -13,7 +13,7 @@ from pocketgraph.models.zoo import cache_dir
 from pocketgraph.runtime.machine import machine_key
 
 _ROUNDS, _REPEATS = 2, 3
-_VERSION = "6"  # of the kernels: choices made for other ones are measured again
+_VERSION = "7"  # of the kernels: choices made for other ones are measured again
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,18 @@ def candidates(layer: Layer, program: Any) -> Iterator[Packing]:
         if block == 1 and layer.density > 0.6:
             continue
         most = min(program.max_vectors(block, lines), vectors)
-        for count in range(most, max(1, most - 3) - 1, -1):
+        counts = range(most, max(1, most - 3) - 1, -1)
+        even = [count for count in counts if _splits_evenly(-(-vectors // count), program.threads)]
+        for count in even or counts:
             yield block, lines, count, 0, 0
+
+
+def _splits_evenly(tiles: int, threads: int) -> bool:
+    """Whether each thread gets its own part of the picture, the same one in every layer: what it reads is in its cache.
+
+    A layer timed alone does not show what it costs where neighbouring layers split a picture differently.
+    """
+    return threads == 1 or tiles % threads == 0 or tiles >= 8 * threads
 
 
 def slices(layer: Layer, best: Packing) -> Iterator[Packing]:

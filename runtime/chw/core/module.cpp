@@ -161,6 +161,7 @@ NB_MODULE(_core, m) {
            })
       .def_prop_ro("steps", [](const Holder& h) { return h.program.steps(); })
       .def_prop_ro("isa", [](const Holder& h) { return std::string(h.program.isa()); })
+      .def_prop_ro("threads", [](const Holder& h) { return h.program.threads(); })
       .def_prop_ro("lanes", [](const Holder& h) { return h.program.lanes(); })
       .def_prop_ro("bytes", [](const Holder& h) { return h.program.bytes(); })
       .def("max_vectors", [](const Holder& h, int block, int lines) { return h.program.max_vectors(block, lines); })

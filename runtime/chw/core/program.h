@@ -85,6 +85,7 @@ class Program {
 
   int64_t steps() const { return static_cast<int64_t>(steps_.size()); }
   const char* isa() const { return kernels_->name; }
+  int threads() const { return threads_.count(); }
   int lanes() const { return kernels_->lanes; }
   int max_vectors(int block, int lines) const;  // 0: there is no such kernel
   bool packable(int64_t step) const;
