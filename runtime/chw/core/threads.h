@@ -1,11 +1,13 @@
 // A pool of threads that share out numbered tasks; the caller works along, so one thread means no pool at all.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,8 +19,13 @@ namespace chw {
 
 class Threads {
  public:
-  explicit Threads(int count) : count_(count < 1 ? 1 : count) {
-    for (int i = 1; i < count_; ++i) workers_.emplace_back([this, i] { work(i); });
+  // Where the system gives fewer threads than `count`, those it gave do the work.
+  explicit Threads(int count) : count_(1) {
+    workers_.reserve(static_cast<size_t>(std::max(count, 1)));
+    try {
+      for (; count_ < count; ++count_) workers_.emplace_back([this, i = count_] { work(i); });
+    } catch (const std::system_error&) {
+    }
   }
   ~Threads() {
     {
