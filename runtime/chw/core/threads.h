@@ -59,7 +59,12 @@ class Threads {
     }
     wake_.notify_all();
     take(0);
-    while (busy_.load(std::memory_order_acquire) != 0) pause();
+    for (int spins = 0; busy_.load(std::memory_order_acquire) != 0;) {
+      if (++spins < kSpins)
+        pause();
+      else
+        std::this_thread::yield();  // more threads than processors: let the others finish
+    }
   }
 
  private:
