@@ -39,13 +39,13 @@ class Plan:
     def _pack(self, step: int, choices: Choices) -> None:
         kind, weights, pixels = self.program.layer(step)
         layer = Layer(kind, weights.shape[0], weights.shape[1], pixels, filled_blocks(weights))
-        known = choices.get(layer)
-        if known is not None:
-            with contextlib.suppress(ValueError):  # a cache that somebody else wrote
+        known, storages = choices.get(layer), _exact_storages(weights)
+        if known is not None and known[4] in (0, *storages):  # it may be known from other weights
+            with contextlib.suppress(ValueError, TypeError):  # a cache that somebody else wrote
                 self.program.pack(step, *known)
                 self.packings[step] = layer, known
                 return
-        packing = choose(self.program, step, layer, _exact_storages(weights))
+        packing = choose(self.program, step, layer, storages)
         choices.put(layer, packing)
         self.packings[step] = layer, packing
 
@@ -65,13 +65,13 @@ def filled_blocks(weights: Floats) -> tuple[int, int, int, int]:
 def _exact_storages(weights: Floats) -> tuple[int, ...]:
     """Narrower storages that hold exactly these weights: 1 for float16, 2 for int8 with a scale per row."""
     found: list[int] = []
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # weights may be infinite, or vanish beside others
         if np.array_equal(weights.astype(np.float16).astype(np.float32), weights):
             found.append(1)
-    scale = np.abs(weights).max(axis=1, keepdims=True) / np.float32(127)
-    steps = np.divide(weights, scale, out=np.zeros_like(weights), where=scale > 0)
-    if np.abs(steps - np.round(steps)).max(initial=0) < 1e-4:
-        found.append(2)
+        scale = np.abs(weights).max(axis=1, keepdims=True) / np.float32(127)
+        steps = np.divide(weights, scale, out=np.zeros_like(weights), where=scale > 0)
+        if np.abs(steps - np.round(steps)).max(initial=0) < 1e-4:
+            found.append(2)
     return tuple(found)
 
 
