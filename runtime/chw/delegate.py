@@ -64,19 +64,21 @@ class Chw:
 
     def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
         with self._lock:
-            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._inputs}
+            found = {t: np.require(inputs[t.name], requirements=["C", "A"]) for t in self._inputs}
             for part in self._parts:
                 given = [found[tensor] for tensor in part.inputs]
                 if isinstance(part, _Lent):
                     results = part.engine.run({t.name: a for t, a in zip(part.inputs, given, strict=True)})
                     found.update({tensor: results[tensor.name] for tensor in part.outputs})
                 else:
-                    made = [self._buffer(tensor, outputs) for tensor in part.outputs]
+                    made = [self._buffer(tensor, outputs, inputs) for tensor in part.outputs]
                     part.plan.program.run(given, made)
                     found.update(zip(part.outputs, made, strict=True))
         results = {}
         for tensor in self._outputs:
             value = found[tensor] if tensor in found else tensor.dense()
+            if tensor in self._inputs or tensor.is_constant:
+                value = value.copy()
             if outputs is not None and tensor.name in outputs and outputs[tensor.name] is not value:
                 outputs[tensor.name][...] = value
                 value = outputs[tensor.name]
@@ -87,7 +89,7 @@ class Chw:
         """The op's name and kind and the median seconds of each step of the engine's own parts."""
         steps: list[tuple[str, str, float]] = []
         with self._lock:
-            found = {t: np.ascontiguousarray(inputs[t.name]) for t in self._inputs}
+            found = {t: np.require(inputs[t.name], requirements=["C", "A"]) for t in self._inputs}
             for part in self._parts:
                 given = [found[tensor] for tensor in part.inputs]
                 if isinstance(part, _Lent):
@@ -110,11 +112,17 @@ class Chw:
                     part.engine.close()
             self._parts = []
 
-    def _buffer(self, tensor: Tensor, outputs: Mapping[str, Array] | None) -> Array:
+    def _buffer(self, tensor: Tensor, outputs: Mapping[str, Array] | None, inputs: Mapping[str, Array]) -> Array:
         if tensor in self._between:
             return self._between[tensor]
-        if outputs is not None and tensor.name in outputs and outputs[tensor.name].flags.c_contiguous:
-            return outputs[tensor.name]
+        given = None if outputs is None else outputs.get(tensor.name)
+        if (
+            given is not None
+            and given.flags.c_contiguous
+            and given.flags.aligned
+            and not any(np.may_share_memory(given, array) for array in inputs.values())  # a later part may read it
+        ):
+            return given
         return np.empty(tensor.shape, np.float32)
 
 

@@ -85,11 +85,13 @@ def _why_not_conv(op: Op) -> str:
     if problem := _constant_weights(op, 1, 4):
         return problem
     channels, height, width, depth = op.input(1).shape
-    if not is_picture(op.input(0)) or depth != op.input(0).shape[3]:
-        return f"its weights have {depth} input channels, its input {op.input(0).shape[-1]}: groups have no kernel"
-    if channels != op.outputs[0].shape[-1]:
-        return f"its weights have {channels} channels, its result {op.outputs[0].shape[-1]}"
-    return why_not_window(op, (height, width)) or why_not_bias(op, 2, channels) or why_not_fused(op)
+    if problem := why_not_window(op, (height, width)):
+        return problem
+    if depth != op.input(0).shape[3]:
+        return f"its weights have {depth} input channels, its input {op.input(0).shape[3]}: groups have no kernel"
+    if channels != op.outputs[0].shape[3]:
+        return f"its weights have {channels} channels, its result {op.outputs[0].shape[3]}"
+    return why_not_bias(op, 2, channels) or why_not_fused(op)
 
 
 def _matrix(filters: Floats) -> Floats:
@@ -302,8 +304,10 @@ def _why_not_transpose(op: Op) -> str:
         return f"its padding is {padding!r}"
     for axis in (0, 1):
         size, out, side, stride = source.shape[1 + axis], result.shape[1 + axis], filters.shape[1 + axis], strides[axis]
+        if min(side, stride) < 1 or max(side, stride, out) > 1 << 15:
+            return "its window or result is too large, or its stride is not positive"
         expected = -(-out // stride) if padding == "SAME" else (out - side) // stride + 1
-        if stride < 1 or size != expected or out > 1 << 15:
+        if size != expected:
             return f"its result has {out} rows or columns, which does not follow from {size} at stride {stride}"
     return why_not_bias(op, place, filters.shape[0]) or why_not_fused(op)
 
@@ -321,11 +325,12 @@ def _transpose(builder: Builder, op: Op) -> None:
     if apart:
         _spread(builder, op, value, made, filters.dense(), given, tail)
         return
-    spread = ((source.shape[1] - 1) * strides[0] + 1, (source.shape[2] - 1) * strides[1] + 1)
-    pads = []
+    spread, pads = [], []
     for axis, side in enumerate((height, width)):
         before = same_padding(out[axis], source.shape[1 + axis], side, strides[axis], 1) if padding == "SAME" else 0
         pads.append(side - 1 - before)
+        # no window may start behind the picture: where strides are larger than windows, zeros follow
+        spread.append(max((source.shape[1 + axis] - 1) * strides[axis] + 1, out[axis] - pads[axis]))
     holed = builder.scratch((1, *spread, depth))
     weights = _matrix(filters.dense()[:, ::-1, ::-1, :])
 
@@ -335,7 +340,7 @@ def _transpose(builder: Builder, op: Op) -> None:
         copy_views(p, value.view_args(), (holed.first, value.shape, (0, rows * strides[0], strides[1], planes), 0))
 
     builder.task(op, [value], [holed], fill)
-    window = _core.Window(list(spread), list(out), [height, width], [1, 1], [1, 1], pads)
+    window = _core.Window(spread, list(out), [height, width], [1, 1], [1, 1], pads)
     builder.task(
         op,
         [holed, *tail.reads],

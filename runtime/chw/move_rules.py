@@ -13,6 +13,7 @@ from pocketgraph.runtime.chw.operands import integers, is_picture
 from pocketgraph.runtime.chw.values import Value, view
 
 _WINDOWED = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_LARGEST_BLOCK = 64  # each of its places is a step of its own
 Args = tuple[int, tuple[int, ...], tuple[int, ...], int]
 
 
@@ -122,10 +123,18 @@ def left_to_readers(builder: Builder, op: Op) -> bool:
             or not alone
             or reader.attrs.get("padding", "SAME") != "VALID"
             or why_not(reader)
+            or not _starts_inside(reader, source, (pads[1][0], pads[2][0]))
         ):
             return False
     builder.padded[result] = (source, (*pads[1], *pads[2]))
     return True
+
+
+def _starts_inside(reader: Op, source: Tensor, before: tuple[int, int]) -> bool:
+    """Whether no window of `reader` starts behind the picture `source`, in the zeros that follow it."""
+    strides = (int(reader.attrs.get(name) or 1) for name in ("stride_h", "stride_w"))
+    sizes = zip(reader.outputs[0].shape[1:3], strides, before, source.shape[1:3], strict=True)
+    return all((out - 1) * stride - zeros < size for out, stride, zeros, size in sizes)
 
 
 def _mirror(builder: Builder, op: Op) -> None:
@@ -330,8 +339,8 @@ def _transpose(builder: Builder, op: Op) -> None:
 def _why_not_blocks(op: Op) -> str:
     block = int(op.attrs.get("block_size") or 0)
     deep, wide = (op.input(0), op.outputs[0]) if op.kind == "DEPTH_TO_SPACE" else (op.outputs[0], op.input(0))
-    if not is_picture(deep) or not is_picture(wide) or block < 1:
-        return "it is not one picture [1, height, width, channels]"
+    if not is_picture(deep) or not is_picture(wide) or not 1 <= block <= _LARGEST_BLOCK:
+        return f"it is not one picture [1, height, width, channels] in blocks of 1 to {_LARGEST_BLOCK}"
     _, height, width, channels = deep.shape
     if wide.shape != (1, height * block, width * block, channels // (block * block)) or channels % (block * block):
         return f"its shapes {list(deep.shape)} and {list(wide.shape)} do not go with blocks of {block}"
@@ -433,10 +442,13 @@ def _tile(builder: Builder, op: Op) -> None:
             offset, strides = value.broadcast(made.shape)
             copy_views(p, (offset, made.shape, strides, 0), made.view_args())
             return
-        times = tuple(m // n for n, m in zip(value.shape, made.shape, strict=True))
-        for index in np.ndindex(times):
-            begin = [i * n for i, n in zip(index, value.shape, strict=True)]
-            copy_views(p, value.view_args(), _part(made, begin, value.shape))
+        # each axis becomes two: which repetition, and where in it
+        shape = tuple(n for old, new in zip(value.shape, made.shape, strict=True) for n in (new // old, old))
+        read = tuple(n for stride in value.strides for n in (0, stride))
+        written = tuple(
+            n for old, stride in zip(value.shape, made.strides, strict=True) for n in (old * stride, stride)
+        )
+        copy_views(p, (value.first, shape, read, 0), (made.first, shape, written, 0))
 
     builder.task(op, [value], [made], emit)
 

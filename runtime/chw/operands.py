@@ -46,7 +46,8 @@ class Activation:
             return cls(HARD_SWISH)
         if op.kind == "PRELU" and op.input(1).is_constant and op.input(1).dtype is DType.FLOAT32:
             slope = op.input(1).dense()
-            if slope.size in (1, channels) and slope.size == slope.shape[-1] and op.outputs[0].shape[-1] == channels:
+            per_channel = slope.size in (1, channels) and slope.shape[-1:] == (slope.size,)
+            if per_channel and op.outputs[0].shape[-1] == channels:
                 return cls(PRELU, slope=np.broadcast_to(slope.ravel(), channels).tolist())
         return None
 

@@ -49,7 +49,7 @@ class Plan:
         layer = Layer(kind, weights.shape[0], weights.shape[1], pixels, filled_blocks(weights), exact)
         known = choices.get(layer)
         if known is not None:
-            with contextlib.suppress(ValueError):  # a cache that somebody else wrote
+            with contextlib.suppress(ValueError, TypeError):  # a cache that somebody else wrote
                 self.program.pack(step, *known)
                 self.packings[step] = layer, known
                 return
@@ -78,13 +78,13 @@ def _exact_storages(weights: Floats) -> tuple[int, ...]:
 
 def _exact_for(weights: Floats) -> tuple[int, ...]:
     found: list[int] = []
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # weights may be infinite, or vanish beside others
         if np.array_equal(weights.astype(np.float16).astype(np.float32), weights):
             found.append(1)
-    scale = np.abs(weights).max(axis=1, keepdims=True) / np.float32(127)
-    steps = np.divide(weights, scale, out=np.zeros_like(weights), where=scale > 0)
-    if np.abs(steps - np.round(steps)).max(initial=0) < 1e-4:
-        found.append(2)
+        scale = np.abs(weights).max(axis=1, keepdims=True) / np.float32(127)
+        steps = np.divide(weights, scale, out=np.zeros_like(weights), where=scale > 0)
+        if np.abs(steps - np.round(steps)).max(initial=0) < 1e-4:
+            found.append(2)
     return tuple(found)
 
 

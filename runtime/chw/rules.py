@@ -10,6 +10,7 @@ from pocketgraph.runtime.chw import matrix_rules, move_rules, pixel_rules, windo
 from pocketgraph.runtime.chw.builder import Builder
 
 _MAX_RANK = 6
+_MOST_VALUES = 1 << 27  # of one tensor: half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,6 @@ def why_not(op: Op) -> str:
 def _unfit(tensor: Tensor) -> str:
     if tensor.dtype is not DType.FLOAT32:
         return f"is {tensor.dtype.value}, the engine computes in float32"
-    if len(tensor.shape) > _MAX_RANK or 0 in tensor.shape:
+    if len(tensor.shape) > _MAX_RANK or not 0 < tensor.size <= _MOST_VALUES or min(tensor.shape, default=1) < 1:
         return f"has shape {list(tensor.shape)}"
     return "is a variable" if tensor.is_variable else ""

@@ -120,7 +120,7 @@ class Choices:
     def _read(self) -> dict[str, list[int]]:
         try:
             found = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         if not isinstance(found, dict):
             return {}

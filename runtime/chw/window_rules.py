@@ -23,6 +23,8 @@ from pocketgraph.runtime.chw.operands import (
 from pocketgraph.runtime.chw.pixel_rules import mean
 
 Pair = tuple[int, int]
+_LANES = 16  # of the widest vectors
+_MOST_PADDED = 1 << 27  # values of a plane with its padding written out
 
 
 class Sliding:
@@ -56,6 +58,7 @@ class Sliding:
         side = self.kernel[0]
         return (
             self.kernel in ((3, 3), (5, 5))
+            and self.size != (1, 1)  # margins would part channels that lie side by side
             and self.stride == self.dilation == (1, 1)
             and self.pad == (side // 2, side // 2)
             and self.size == self.out
@@ -72,17 +75,19 @@ def why_not_window(op: Op, kernel: Pair) -> str:
     source, result = op.input(0), op.outputs[0]
     if not is_picture(source) or not is_picture(result):
         return "it is not one picture [1, height, width, channels]"
+    padded = 1
     for axis, (side, name) in enumerate(zip(kernel, ("h", "w"), strict=True)):
         stride = int(op.attrs.get(f"stride_{name}") or 1)
         dilation = int(op.attrs.get(f"dilation_{name}_factor") or 1)
         size, out = source.shape[1 + axis], result.shape[1 + axis]
         span = (side - 1) * dilation + 1
+        if min(side, stride, dilation) < 1 or max(side, stride, span, size, out) > 1 << 15:
+            return "its window or picture is too large, or its stride is not positive"
         expected = -(-size // stride) if op.attrs.get("padding", "SAME") == "SAME" else (size - span) // stride + 1
-        if out != expected or out < 1 or side < 1:
+        if out != expected:
             return f"its result has {out} rows or columns where {expected} follow from its window"
-        if max(side, stride, dilation, size, out) > 1 << 15:
-            return "its window or picture is too large"
-    return ""
+        padded *= (out + _LANES) * stride + span
+    return "" if padded <= _MOST_PADDED else "its padded picture is too large"
 
 
 def unpadded(builder: Builder, tensor: Tensor) -> tuple[Tensor, Pair]:
@@ -96,9 +101,11 @@ def _why_not_depthwise(op: Op) -> str:
     if not filters.is_constant or filters.dtype is not DType.FLOAT32 or len(filters.shape) != 4:
         return "its weights are not a float32 constant"
     _, height, width, channels = filters.shape
-    if not is_picture(op.input(0)) or channels % op.input(0).shape[3] or channels != op.outputs[0].shape[-1]:
-        return f"its weights have {channels} channels, its input {op.input(0).shape[-1]}"
-    return why_not_window(op, (height, width)) or why_not_bias(op, 2, channels) or why_not_fused(op)
+    if problem := why_not_window(op, (height, width)):
+        return problem
+    if channels % op.input(0).shape[3] or channels != op.outputs[0].shape[3]:
+        return f"its weights have {channels} channels, its input {op.input(0).shape[3]}"
+    return why_not_bias(op, 2, channels) or why_not_fused(op)
 
 
 class Depthwise:
@@ -154,9 +161,9 @@ def _depthwise(builder: Builder, op: Op) -> None:
 
 def _why_not_pool(op: Op) -> str:
     kernel = int(op.attrs.get("filter_height") or 1), int(op.attrs.get("filter_width") or 1)
-    if op.outputs[0].shape[-1] != op.input(0).shape[-1]:
-        return "its channels differ"
-    return why_not_window(op, kernel) or why_not_fused(op)
+    if problem := why_not_window(op, kernel):
+        return problem
+    return why_not_fused(op) if op.outputs[0].shape[3] == op.input(0).shape[3] else "its channels differ"
 
 
 def _pool(builder: Builder, op: Op) -> None:
@@ -168,7 +175,8 @@ def _pool(builder: Builder, op: Op) -> None:
         value = _pictured(builder, op, source)
     kind = 0 if op.kind == "MAX_POOL_2D" else 1
     low, high = limits(op)
-    if kind and window.kernel == window.size and window.out == (1, 1) and window.pad == (0, 0) and low == -high:
+    plain = Activation.fused(op).kind == NONE
+    if kind and window.kernel == window.size and window.out == (1, 1) and window.pad == (0, 0) and plain:
         mean(builder, op, value, made, [1, 2])
         return
     builder.task(

@@ -313,16 +313,16 @@ inline int64_t padded_rows(const Window& w) {
 
 void pad_plane(const float* in, const Window& w, float value, float* padded) {
   const int64_t pitch = padded_pitch(w), rows = padded_rows(w);
-  const int64_t n = std::clamp(pitch - w.pad_w, int64_t{0}, w.in_w);
+  const int64_t before = std::min(w.pad_w, pitch), n = std::min(pitch - before, w.in_w);
   for (int64_t y = 0; y < rows; ++y, padded += pitch) {
     const int64_t row = y - w.pad_h;
     if (row < 0 || row >= w.in_h) {
       std::fill(padded, padded + pitch, value);
       continue;
     }
-    std::fill(padded, padded + w.pad_w, value);
-    std::memcpy(padded + w.pad_w, in + row * w.in_w, static_cast<size_t>(n) * sizeof(float));
-    std::fill(padded + w.pad_w + n, padded + pitch, value);
+    std::fill(padded, padded + before, value);
+    std::memcpy(padded + before, in + row * w.in_w, static_cast<size_t>(n) * sizeof(float));
+    std::fill(padded + before + n, padded + pitch, value);
   }
 }
 

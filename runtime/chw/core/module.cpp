@@ -6,6 +6,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <map>
+
 #include "program.h"
 
 namespace nb = nanobind;
@@ -36,7 +38,7 @@ std::vector<float> floats_of(const Vector& v) { return {v.data(), v.data() + v.s
 struct Holder {
   Program program;
   std::vector<int64_t> sizes;
-  std::vector<std::pair<int64_t, nb::object>> borrowed;  // by step
+  std::map<const float*, nb::object> borrowed;
   Holder(int64_t arena, std::vector<int64_t> externals, int threads, const std::string& isa)
       : program(arena, externals, threads, isa), sizes(externals) {}
 };
@@ -44,14 +46,15 @@ struct Holder {
 std::vector<float*> pointers(const Holder& h, const std::vector<Input>& inputs, const std::vector<Buffer>& outputs) {
   std::vector<float*> found;
   size_t i = 0;
-  const auto take = [&](float* data, size_t size) {
+  const auto take = [&](float* data, size_t size, bool reads_only) {
     if (i >= h.sizes.size() || static_cast<int64_t>(size) != h.sizes[i])
       throw std::invalid_argument("buffer " + std::to_string(i) + " has " + std::to_string(size) + " values");
+    if (reads_only && h.program.writes(i)) throw std::invalid_argument("a step writes input " + std::to_string(i));
     found.push_back(data);
     ++i;
   };
-  for (const Input& a : inputs) take(const_cast<float*>(a.data()), a.size());
-  for (const Buffer& a : outputs) take(a.data(), a.size());
+  for (const Input& a : inputs) take(const_cast<float*>(a.data()), a.size(), true);
+  for (const Buffer& a : outputs) take(a.data(), a.size(), false);
   if (i != h.sizes.size()) throw std::invalid_argument("too few buffers");
   return found;
 }
@@ -137,22 +140,22 @@ NB_MODULE(_core, m) {
       .def("product",
            [](Holder& h, const Planes& a, const Planes& y, const Matrix& weights, const Vector& bias,
               const Finish& finish) {
+             h.borrowed.insert_or_assign(weights.data(), nb::cast(weights));
              h.program.product(a, y, weights_of(weights), floats_of(bias), finish);
-             h.borrowed.emplace_back(h.program.steps() - 1, nb::cast(weights));
            })
       .def("convolution",
            [](Holder& h, const Planes& a, const Planes& y, const Window& w, const Matrix& weights, const Vector& bias,
               const Finish& finish) {
+             h.borrowed.insert_or_assign(weights.data(), nb::cast(weights));
              h.program.convolution(a, y, w, weights_of(weights), floats_of(bias), finish);
-             h.borrowed.emplace_back(h.program.steps() - 1, nb::cast(weights));
            })
       .def("separable",
            [](Holder& h, const Planes& a, const Planes& y, int64_t kernel, const Vector& depthwise_weights,
               const Vector& depthwise_bias, const Finish& depthwise_finish, const Matrix& weights, const Vector& bias,
               const Finish& finish) {
+             h.borrowed.insert_or_assign(weights.data(), nb::cast(weights));
              h.program.separable(a, y, kernel, floats_of(depthwise_weights), floats_of(depthwise_bias),
                                  depthwise_finish, weights_of(weights), floats_of(bias), finish);
-             h.borrowed.emplace_back(h.program.steps() - 1, nb::cast(weights));
            })
       .def("band",
            [](Holder& h, const Planes& middle, const Planes& y, const Window& w, const Vector& weights,
@@ -173,8 +176,7 @@ NB_MODULE(_core, m) {
              std::string kind = h.program.layer(step, w, pixels);
              if (w.data == nullptr) throw std::invalid_argument("the weights have been let go of");
              const size_t shape[2] = {static_cast<size_t>(w.rows), static_cast<size_t>(w.columns)};
-             // borrowed from an array that the program keeps alive until it is sealed
-             return std::make_tuple(kind, Shown(w.data, 2, shape, nb::cast(&h, nb::rv_policy::reference)), pixels);
+             return std::make_tuple(kind, Shown(w.data, 2, shape, h.borrowed.at(w.data)), pixels);
            })
       .def("pack",
            [](Holder& h, int64_t step, int block, int lines, int vectors, int64_t slice, int storage) {
@@ -189,8 +191,11 @@ NB_MODULE(_core, m) {
            "step"_a, "block"_a, "lines"_a, "vectors"_a, "slice"_a = 0, "storage"_a = 0)
       .def("release",
            [](Holder& h, int64_t step) {
+             chw::Weights w;
+             int64_t pixels = 0;
+             h.program.layer(step, w, pixels);
              h.program.release(step);
-             std::erase_if(h.borrowed, [&](const auto& held) { return held.first == step; });
+             if (!h.program.borrows(w.data)) h.borrowed.erase(w.data);
            })
       .def("seal",
            [](Holder& h) {
@@ -207,10 +212,13 @@ NB_MODULE(_core, m) {
              const auto found = pointers(h, inputs, outputs);
              nb::gil_scoped_release free;
              return h.program.profile(found);
-           })
-      .def("run", [](Holder& h, const std::vector<Input>& inputs, const std::vector<Buffer>& outputs) {
-        const auto found = pointers(h, inputs, outputs);
-        nb::gil_scoped_release free;
-        h.program.run(found);
-      });
+           },
+           "inputs"_a, "outputs"_a.noconvert())
+      .def("run",
+           [](Holder& h, const std::vector<Input>& inputs, const std::vector<Buffer>& outputs) {
+             const auto found = pointers(h, inputs, outputs);
+             nb::gil_scoped_release free;
+             h.program.run(found);
+           },
+           "inputs"_a, "outputs"_a.noconvert());
 }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kSlack = 256;  // floats before and behind the arena that a vector load may touch
 constexpr int64_t kMost = int64_t{1} << 31;
+constexpr int64_t kMostScratch = int64_t{1} << 28;  // floats per thread
 constexpr int64_t kWorthSharing = 16384;  // values below which a step stays on one thread
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument(what); }
@@ -58,14 +59,21 @@ void check_window(const Window& w) {
   for (int64_t n : all) require(n >= 1 && n <= (1 << 16), "a window has a size outside 1..65536");
   require(w.pad_h >= 0 && w.pad_h <= (1 << 16) && w.pad_w >= 0 && w.pad_w <= (1 << 16),
           "a window has a padding outside 0..65536");
+  require((w.kernel_h - 1) * w.dilation_h <= (1 << 16) && (w.kernel_w - 1) * w.dilation_w <= (1 << 16),
+          "a window reaches too far");
   require((w.out_h - 1) * w.stride_h - w.pad_h < w.in_h && (w.out_w - 1) * w.stride_w - w.pad_w < w.in_w,
           "a window starts behind the picture");
+}
+
+void check_sizes(const Planes& p) {
+  require(p.channels >= 1 && p.height >= 1 && p.width >= 1, "a size is not positive");
+  require(p.channels <= kMost && p.height <= kMost && p.width <= kMost && p.pixels() <= kMost, "a size is too large");
 }
 
 void check_finish(const Finish& f, int64_t channels) {
   require(f.act >= 0 && f.act <= 3 && f.after >= 0 && f.after <= 3, "no such activation");
   const auto fits = [&](int act, const std::vector<float>& slope) {
-    return act != static_cast<int>(Act::kPrelu) || static_cast<int64_t>(slope.size()) == channels;
+    return static_cast<int64_t>(slope.size()) == channels || (slope.empty() && act != static_cast<int>(Act::kPrelu));
   };
   require(fits(f.act, f.slope) && fits(f.after, f.after_slope), "a slope does not have one value per channel");
 }
@@ -346,8 +354,9 @@ uint16_t half_of(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
   const uint32_t sign = (bits >> 16) & 0x8000u, exponent = (bits >> 23) & 255u, fraction = bits & 0x7FFFFFu;
-  if (exponent == 0) return static_cast<uint16_t>(sign);
   const int e = static_cast<int>(exponent) - 112;
+  if (e < -10) return static_cast<uint16_t>(sign);
+  if (e >= 31) return static_cast<uint16_t>(sign | 0x7C00u | (exponent == 255 && fraction ? 0x200u : 0u));
   if (e <= 0) return static_cast<uint16_t>(sign | ((fraction | 0x800000u) >> (14 - e)));
   return static_cast<uint16_t>(sign | static_cast<uint32_t>(e) << 10 | fraction >> 13);
 }
@@ -683,12 +692,13 @@ Program::Program(int64_t arena, std::vector<int64_t> externals, int threads, con
   float* first = arena_storage_.get() + kSlack;
   arena_ = first + (-reinterpret_cast<intptr_t>(first) & 63) / static_cast<intptr_t>(sizeof(float));
   bound_.assign(externals_.size(), nullptr);
+  written_.assign(externals_.size(), false);
   scratch_.resize(static_cast<size_t>(threads_.count()));
 }
 
 Program::~Program() = default;
 
-void Program::check(const View& v, const char* what, bool write) const {
+void Program::check(const View& v, const char* what, bool write) {
   const auto fail = [&](const char* why) { refuse(std::string(what) + ": " + why); };
   if (v.base < 0 || v.base > static_cast<int64_t>(externals_.size())) fail("no such buffer");
   if (v.shape.size() != v.strides.size()) fail("shape and strides differ in length");
@@ -703,6 +713,7 @@ void Program::check(const View& v, const char* what, bool write) const {
     if (write && v.shape[i] > 1 && v.strides[i] == 0) fail("it would be written twice in one place");
   }
   if (least < 0 || most >= size) fail("it reaches outside its buffer");
+  if (write && v.base) written_[static_cast<size_t>(v.base - 1)] = true;
 }
 
 void Program::check(const Planes& p, const char* what, int64_t before, int64_t behind) const {
@@ -712,11 +723,13 @@ void Program::check(const Planes& p, const char* what, int64_t before, int64_t b
   if (p.height * p.width > kMost || p.stride < 0 || p.stride > kMost) fail("a size is too large");
   if (p.gap < 0 || (p.gap > 0 && p.gap > p.stride - p.pixels())) fail("the gap does not fit between planes");
   if (p.stride < p.pixels() && p.channels > 1) fail("planes overlap");
-  if (p.offset < before || p.offset + (p.channels - 1) * p.stride + p.pixels() + std::max(behind, p.gap) > arena_size_)
+  if (p.offset < before || p.offset > arena_size_ ||
+      p.offset + (p.channels - 1) * p.stride + p.pixels() + std::max(behind, p.gap) > arena_size_)
     fail("it reaches outside the arena");
 }
 
 Step& Program::add(std::unique_ptr<Step> step) {
+  const std::lock_guard lock(turn_);
   require(!sealed_, "the program is sealed");
   steps_.push_back(std::move(step));
   return *steps_.back();
@@ -828,13 +841,13 @@ void Program::resize(const Planes& a, const Planes& y, std::vector<int32_t> y0, 
 
 void Program::depthwise(const Planes& a, const Planes& y, const Window& w, std::vector<float> weights,
                         std::vector<float> bias, const Finish& finish, bool has_margins) {
+  check_window(w);
+  require(w.in_h == a.height && w.in_w == a.width && w.out_h == y.height && w.out_w == y.width,
+          "depthwise: the window does not fit");
   const int64_t reach = w.kernel_h / 2, margin = has_margins ? reach * a.width + reach : 0;
   check(a, "depthwise, from", margin, margin);
   check(y, "depthwise, to", 0, 0);
-  check_window(w);
   check_finish(finish, y.channels);
-  require(w.in_h == a.height && w.in_w == a.width && w.out_h == y.height && w.out_w == y.width,
-          "depthwise: the window does not fit");
   require(y.channels % a.channels == 0, "depthwise: channels do not divide");
   require(static_cast<int64_t>(weights.size()) == y.channels * w.kernel_h * w.kernel_w &&
               static_cast<int64_t>(bias.size()) == y.channels,
@@ -848,7 +861,7 @@ void Program::depthwise(const Planes& a, const Planes& y, const Window& w, std::
   step->multiplier = y.channels / a.channels;
   step->d = {w,           step->weights.data(), step->bias.data(), static_cast<Act>(finish.act),
              finish.low, finish.high,          step->slope.empty() ? nullptr : step->slope.data()};
-  require(kernels_->padded_floats(w) <= kMost, "depthwise: the window is too large");
+  require(kernels_->padded_floats(w) <= kMostScratch, "depthwise: the window is too large");
   if (has_margins) {
     require(is_square_window(w) && w.stride_h == 1 && w.pad_h == reach && w.pad_w == reach && a.pixels() == y.pixels() &&
                 step->multiplier == 1 && (a.channels == 1 || a.stride >= a.pixels() + margin),
@@ -867,7 +880,7 @@ void Program::pool(const Planes& a, const Planes& y, const Window& w, int kind, 
   require(w.in_h == a.height && w.in_w == a.width && w.out_h == y.height && w.out_w == y.width &&
               a.channels == y.channels && w.dilation_h == 1 && w.dilation_w == 1,
           "pool: the window does not fit");
-  require(kernels_->padded_floats(w) <= kMost, "pool: the window is too large");
+  require(kernels_->padded_floats(w) <= kMostScratch, "pool: the window is too large");
   auto step = std::make_unique<PoolStep>();
   step->a = a;
   step->y = y;
@@ -900,11 +913,8 @@ void Program::matvec(const View& a, const View& y, Weights weights, std::vector<
 
 Step& Program::matrix(const Planes& a, const Planes& y, int64_t columns, Weights weights, std::vector<float> bias,
                       const Finish& finish) {
-  check(a, "product, from", 0, 0);
   if (y.offset != kUnplaced) check(y, "product, to", 0, 0);
-  require(y.channels >= 1 && y.height >= 1 && y.width >= 1 && y.channels <= kMost && y.height <= (1 << 16) &&
-              y.width <= (1 << 16),
-          "product, to: a size is not positive or too large");
+  check_sizes(y);
   check_finish(finish, y.channels);
   require(columns >= 1 && columns <= kMost && weights.columns == columns && weights.rows == y.channels &&
               static_cast<int64_t>(bias.size()) == y.channels,
@@ -928,6 +938,8 @@ Step& Program::matrix(const Planes& a, const Planes& y, int64_t columns, Weights
 }
 
 void Program::product(const Planes& a, const Planes& y, Weights weights, std::vector<float> bias, const Finish& finish) {
+  check(a, "product, from", 0, 0);
+  check_sizes(y);
   require(a.pixels() == y.pixels(), "product: pixels differ");
   auto& step = static_cast<MatrixStep&>(matrix(a, y, a.channels, weights, std::move(bias), finish));
   step.source = Source::kPixels;
@@ -936,6 +948,7 @@ void Program::product(const Planes& a, const Planes& y, Weights weights, std::ve
 
 void Program::convolution(const Planes& a, const Planes& y, const Window& w, Weights weights, std::vector<float> bias,
                           const Finish& finish) {
+  check(a, "convolution, from", 0, 0);
   check_window(w);
   require(w.in_h == a.height && w.in_w == a.width && w.out_h == y.height && w.out_w == y.width,
           "convolution: the window does not fit");
@@ -951,7 +964,7 @@ void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::v
                         std::vector<float> bias, const Finish& finish) {
   require(kernel == 3 || kernel == 5, "separable: the kernel is 3 or 5");
   require(a.height == y.height && a.width == y.width, "separable: pixels differ");
-  require(a.height <= (1 << 16) && a.width <= (1 << 16), "separable: the picture is too large");
+  check_sizes(a);
   check_finish(depthwise_finish, a.channels);
   require(static_cast<int64_t>(depthwise_weights.size()) == a.channels * kernel * kernel &&
               static_cast<int64_t>(depthwise_bias.size()) == a.channels,
@@ -978,6 +991,7 @@ void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::v
 
 void Program::band(const Planes& middle, const Planes& y, const Window& w, std::vector<float> weights,
                    std::vector<float> bias, const Finish& finish, int64_t out_rows) {
+  const std::lock_guard lock(turn_);
   require(!sealed_ && !steps_.empty(), "band: there is no step before it");
   auto* last = dynamic_cast<MatrixStep*>(steps_.back().get());
   require(last != nullptr, "band: the step before it is no product");
@@ -1003,7 +1017,7 @@ void Program::band(const Planes& middle, const Planes& y, const Window& w, std::
              finish.low, finish.high,          step->slope.empty() ? nullptr : step->slope.data()};
   const int64_t rows = band_rows(w, out_rows, kernels_->lanes);
   check(middle, "band, between", 8, 64);  // rows are read a little before their start and beyond their end
-  require(middle.channels == y.channels * threads_.count() && middle.width == w.in_w && middle.height >= rows,
+  require(middle.channels >= y.channels * threads_.count() && middle.width == w.in_w && middle.height >= rows,
           "band: the band is too small");
   step->matrix.reset(static_cast<MatrixStep*>(steps_.back().release()));
   step->matrix->y.offset = middle.offset;
@@ -1038,7 +1052,7 @@ std::string Program::layer(int64_t step, Weights& weights, int64_t& pixels) cons
   const MatrixStep& matrix = *matrix_of(steps_[static_cast<size_t>(step)].get());
   weights = matrix.given;
   pixels = matrix.y.pixels();
-    const std::string banded = dynamic_cast<const BandedStep*>(steps_[static_cast<size_t>(step)].get()) ? "banded " : "";
+  const std::string banded = dynamic_cast<const BandedStep*>(steps_[static_cast<size_t>(step)].get()) ? "banded " : "";
   if (matrix.source == Source::kPixels) return banded + "pixels";
   const Window& w = matrix.source == Source::kWindow ? matrix.window : matrix.depthwise.window;
   return banded + (matrix.source == Source::kWindow ? "window" : "depthwise") + std::to_string(w.kernel_h) + "x" +
@@ -1046,17 +1060,27 @@ std::string Program::layer(int64_t step, Weights& weights, int64_t& pixels) cons
 }
 
 void Program::pack(int64_t step, const Packing& packing) {
+  const std::lock_guard lock(turn_);
   require(!sealed_, "the program is sealed");
   require(packable(step), "that step has no weights to pack");
   matrix_of(steps_[static_cast<size_t>(step)].get())->pack(*this, packing);
 }
 
+bool Program::borrows(const float* weights) const {
+  return std::any_of(steps_.begin(), steps_.end(), [&](const auto& step) {
+    const MatrixStep* matrix = matrix_of(step.get());
+    return matrix != nullptr && weights != nullptr && matrix->given.data == weights;
+  });
+}
+
 void Program::release(int64_t step) {
+  const std::lock_guard lock(turn_);
   require(packable(step), "that step has no weights to let go of");
   matrix_of(steps_[static_cast<size_t>(step)].get())->given.data = nullptr;
 }
 
 void Program::seal() {
+  const std::lock_guard lock(turn_);
   for (auto& step : steps_)
     if (MatrixStep* matrix = matrix_of(step.get())) require(matrix->placed(), "a product is not placed: its band is missing");
   sealed_ = true;
@@ -1068,11 +1092,13 @@ void Program::seal() {
 void Program::reserve() {
   int64_t most = 0;
   for (const auto& step : steps_) most = std::max(most, step->scratch(*this));
+  require(most <= kMostScratch, "a step needs too much room");
   for (auto& scratch : scratch_)
     if (static_cast<int64_t>(scratch.size()) < most + 64) scratch.assign(static_cast<size_t>(most + 64), 0.0f);
 }
 
 void Program::run(const std::vector<float*>& externals) {
+  const std::lock_guard lock(turn_);
   require(externals.size() == externals_.size(), "the wrong number of buffers");
   require(sealed_, "the program is not sealed");
   bound_ = externals;
@@ -1080,6 +1106,7 @@ void Program::run(const std::vector<float*>& externals) {
 }
 
 std::vector<double> Program::profile(const std::vector<float*>& externals) {
+  const std::lock_guard lock(turn_);
   require(externals.size() == externals_.size(), "the wrong number of buffers");
   require(sealed_, "the program is not sealed");
   bound_ = externals;
@@ -1093,6 +1120,7 @@ std::vector<double> Program::profile(const std::vector<float*>& externals) {
 }
 
 double Program::time_step(int64_t step, int repeats) {
+  const std::lock_guard lock(turn_);
   require(packable(step), "only steps with weights to pack are timed alone");
   require(repeats >= 1 && repeats <= 10000, "a step is timed 1 to 10000 times");
   require(matrix_of(steps_[static_cast<size_t>(step)].get())->placed(), "a product is not placed: its band is missing");

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,7 @@ class Program {
   // what a packable step multiplies: how its input is read, its borrowed weights, and the pixels of its output
   std::string layer(int64_t step, Weights& weights, int64_t& pixels) const;
   void pack(int64_t step, const Packing& packing);
+  bool borrows(const float* weights) const;  // whether a step still reads them
   void release(int64_t step);  // lets go of one step's borrowed weights; it cannot be packed again
   void seal();  // lets go of borrowed weights; packing is no longer possible
 
@@ -99,11 +101,12 @@ class Program {
   std::vector<double> profile(const std::vector<float*>& externals);  // seconds of each step
   double time_step(int64_t step, int repeats);                       // seconds, the fastest of `repeats`
   int64_t bytes() const;
+  bool writes(size_t external) const { return written_[external]; }
 
  private:
   friend struct Step;
   Step& add(std::unique_ptr<Step> step);
-  void check(const View& v, const char* what, bool write) const;
+  void check(const View& v, const char* what, bool write);
   void check(const Planes& p, const char* what, int64_t before, int64_t behind) const;
   Step& matrix(const Planes& a, const Planes& y, int64_t columns, Weights weights, std::vector<float> bias,
                const Finish& finish);
@@ -114,11 +117,13 @@ class Program {
   float* arena_;
   int64_t arena_size_;
   std::vector<int64_t> externals_;
+  std::vector<bool> written_;  // external buffers that steps write
   std::vector<float*> bound_;
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<std::vector<float>> scratch_;  // per thread
   Threads threads_;
   bool sealed_ = false;
+  std::mutex turn_;  // held by whoever runs or changes the steps
 };
 
 }  // namespace chw

@@ -2,11 +2,13 @@
 // begun: on a busy machine it does the work alone.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -18,8 +20,13 @@ namespace chw {
 
 class Threads {
  public:
-  explicit Threads(int count) : count_(count < 1 ? 1 : count) {
-    for (int i = 1; i < count_; ++i) workers_.emplace_back([this, i] { work(i); });
+  // Where the system gives fewer threads than `count`, those it gave do the work.
+  explicit Threads(int count) : count_(1), shares_(std::make_unique<Share[]>(static_cast<size_t>(std::max(count, 1)))) {
+    workers_.reserve(static_cast<size_t>(std::max(count, 1)));
+    try {
+      for (; count_ < count; ++count_) workers_.emplace_back([this, i = count_] { work(i); });
+    } catch (const std::system_error&) {
+    }
   }
   ~Threads() {
     {
@@ -124,7 +131,7 @@ class Threads {
     std::atomic<int64_t> next{0};
     int64_t end = 0;
   };
-  std::unique_ptr<Share[]> shares_ = std::make_unique<Share[]>(static_cast<size_t>(count_));
+  std::unique_ptr<Share[]> shares_;
   std::vector<std::thread> workers_;  // last: they use all the others
 };
 
