@@ -29,7 +29,8 @@ struct Rows {
   const float* tile;        // [channels of this slice][vectors * lanes]
   const uint32_t* starts;   // starts[g]..starts[g+1] are the entries of group g
   const int32_t* order;     // [group][line]: the first output channel of the block, -1 where there is none
-  const uint16_t* columns;  // [entry][line]: the channel within the slice
+  const uint16_t* columns;  // [entry][line]: the channel within the slice; `alike`: those of group 0 serve all
+  bool alike;
   const void* weights;      // [entry][line][block], stored as `storage` says
   int storage;              // 0: float32, 1: float16, 2: int8 (times scale[channel])
   const float* scale;

@@ -114,8 +114,8 @@ void rows_kernel(const Rows& a) {
         }
       }
     const float* w = widen<B, R>(a, g);
-    const uint16_t* column = a.columns + static_cast<size_t>(a.starts[g]) * R;
-    const uint16_t* const end = a.columns + static_cast<size_t>(a.starts[g + 1]) * R;
+    const uint16_t* column = a.columns + (a.alike ? 0 : static_cast<size_t>(a.starts[g]) * R);
+    const uint16_t* const end = column + static_cast<size_t>(a.starts[g + 1] - a.starts[g]) * R;
     for (; column < end; column += R, w += B * R) {
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {

@@ -368,6 +368,7 @@ struct Slice {
   std::vector<uint32_t> starts;
   std::vector<int32_t> order;
   std::vector<uint16_t> columns;
+  bool alike = false;  // every group has the columns that are stored once, as dense layers do
   std::vector<float> f32;
   std::vector<uint16_t> f16;
   std::vector<int8_t> i8;
@@ -513,12 +514,24 @@ struct MatrixStep : Step {
         s.starts.push_back(static_cast<uint32_t>(s.columns.size() / static_cast<size_t>(lines)));
       }
     }
+    share_columns(s);
     if (packing.storage == 1) s.f16.resize(s.f16.size() + 32);  // widening reads whole vectors
     s.columns.shrink_to_fit();
     s.f32.shrink_to_fit();
     s.f16.shrink_to_fit();
     s.i8.shrink_to_fit();
     slices.push_back(std::move(s));
+  }
+
+  void share_columns(Slice& s) const {
+    const size_t groups = s.starts.size() - 1, length = s.columns.size() / groups;
+    if (length == 0) return;
+    for (size_t i = 0; i < s.columns.size(); ++i)
+      if (s.columns[i] != s.columns[i % length]) return;
+    for (size_t g = 0; g <= groups; ++g)
+      if (s.starts[g] * static_cast<size_t>(packing.lines) != g * length) return;
+    s.columns.resize(length);
+    s.alike = true;
   }
 
   void store(Slice& s, float w, int64_t row) const {
@@ -600,6 +613,7 @@ struct MatrixStep : Step {
       r.starts = s.starts.data();
       r.order = s.order.data();
       r.columns = s.columns.data();
+      r.alike = s.alike;
       r.weights = packing.storage == 0   ? static_cast<const void*>(s.f32.data())
                   : packing.storage == 1 ? static_cast<const void*>(s.f16.data())
                                          : static_cast<const void*>(s.i8.data());
