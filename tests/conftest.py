@@ -28,7 +28,9 @@ def _missing(marker: str) -> str | None:
     if marker == "qemu":
         tools = ("aarch64-linux-gnu-g++", "g++")
         if any(shutil.which(tool) is None for tool in tools) or EMULATOR is None:
-            return "the cross-compiler is not installed: sudo apt-get install g++ g++-aarch64-linux-gnu qemu-user-static"
+            return (
+                "the cross-compiler is not installed: sudo apt-get install g++ g++-aarch64-linux-gnu qemu-user-static"
+            )
     if marker == "gpu":
         return None if shutil.which("nvidia-smi") else "there is no GPU"
     return None

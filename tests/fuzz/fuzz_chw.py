@@ -25,7 +25,9 @@ CORE = "pocketgraph.runtime.chw._core"
 
 def load_core() -> None:
     """Import the compiled module from where it is installed, as the plain package has none."""
-    installed = [file for folder in site.getsitepackages() for file in Path(folder).glob("pocketgraph/runtime/chw/_core*.so")]
+    installed = [
+        file for folder in site.getsitepackages() for file in Path(folder).glob("pocketgraph/runtime/chw/_core*.so")
+    ]
     file = os.environ.get("POCKETGRAPH_CORE") or next(map(str, installed), None)
     if file is None:
         sys.exit("the core is not built: pip install --editable .")
@@ -102,10 +104,16 @@ class Maker:
     def numbers(self, values: list[int]) -> Tensor:
         """Integers for an operand, some of them changed."""
         changed = [self.source.small(6) - 2 if self.source.maybe(8) else value for value in values]
-        return Tensor("n", (len(changed),), DType.INT32, np.array([max(-(2**31), min(n, 2**31 - 1)) for n in changed], np.int32))
+        return Tensor(
+            "n", (len(changed),), DType.INT32, np.array([max(-(2**31), min(n, 2**31 - 1)) for n in changed], np.int32)
+        )
 
     def operand(self) -> Tensor:
-        return self.constant(1, 3, 3, 2) if self.source.maybe(5) else self.made[-1 - self.source.byte() % min(3, len(self.made))]
+        return (
+            self.constant(1, 3, 3, 2)
+            if self.source.maybe(5)
+            else self.made[-1 - self.source.byte() % min(3, len(self.made))]
+        )
 
     def shape(self, shape: list[int]) -> tuple[int, ...]:
         """The result's shape that follows, at times another."""
@@ -129,7 +137,9 @@ class Maker:
         attrs["fused_activation_function"] = source.pick(FUSED) if kind != "CONCATENATION" else "NONE"
         code = kind if kind == "Convolution2DTransposeBias" else ""
         options = b"".join(int(n).to_bytes(4, "little", signed=True) for n in attrs.pop("options", []))
-        self.ops.append(Op("CUSTOM" if code else kind, inputs, results, attrs, custom_code=code, custom_options=options))
+        self.ops.append(
+            Op("CUSTOM" if code else kind, inputs, results, attrs, custom_code=code, custom_options=options)
+        )
         self.made += [tensor for tensor in results if tensor.size <= 4096]
 
     def arguments(self, kind: str, x: Tensor) -> tuple[list[Tensor | None], list[Any], dict[str, Any]]:
@@ -139,7 +149,9 @@ class Maker:
         attrs: dict[str, Any] = {}
         if kind in ("CONV_2D", "DEPTHWISE_CONV_2D") or kind.endswith("POOL_2D"):
             side = source.pick([(3, 3), (1, 1), (3, 3), (5, 5), (source.small(6), source.small(6))])
-            strides, dilations = [source.pick([(1, 1), (1, 1), (2, 2), (source.small(), source.small())]) for _ in range(2)]
+            strides, dilations = [
+                source.pick([(1, 1), (1, 1), (2, 2), (source.small(), source.small())]) for _ in range(2)
+            ]
             if strides != (1, 1) and source.maybe(80):
                 dilations = (1, 1)
             padding = source.pick(PADDINGS)
@@ -173,11 +185,32 @@ class Maker:
         if kind == "FULLY_CONNECTED":
             inputs, outputs = shape[-1] if shape else 1, source.small(9)
             rows = x.size // max(1, inputs)
-            return [x, self.constant(outputs, inputs), source.pick([None, self.constant(outputs)])], [[rows, outputs]], attrs
+            return (
+                [x, self.constant(outputs, inputs), source.pick([None, self.constant(outputs)])],
+                [[rows, outputs]],
+                attrs,
+            )
         if kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):
-            return [x, self.numbers([1])], [source.pick([[x.size], [1, x.size], [1, 1, 1, x.size], shape[::-1], [1, *shape[-2:][::-1], 1], [1, x.size, 1, 1]])], attrs
+            return (
+                [x, self.numbers([1])],
+                [
+                    source.pick(
+                        [
+                            [x.size],
+                            [1, x.size],
+                            [1, 1, 1, x.size],
+                            shape[::-1],
+                            [1, *shape[-2:][::-1], 1],
+                            [1, x.size, 1, 1],
+                        ]
+                    )
+                ],
+                attrs,
+            )
         if kind in ("PAD", "PADV2", "MIRROR_PAD"):
-            pads = [0 if axis in (0, 3) and source.maybe(80) else source.byte() % 4 for axis in range(rank) for _ in (0, 1)]
+            pads = [
+                0 if axis in (0, 3) and source.maybe(80) else source.byte() % 4 for axis in range(rank) for _ in (0, 1)
+            ]
             out = [n + a + b for n, a, b in zip(shape, pads[::2], pads[1::2], strict=True)]
             numbers = self.numbers(pads)
             numbers.shape, numbers.data = (rank, 2), np.reshape(numbers.data, (rank, 2))
@@ -186,20 +219,34 @@ class Maker:
         if kind == "CONCATENATION":
             axis = source.byte() % max(1, rank)
             out = [2 * n if i == axis else n for i, n in enumerate(shape)]
-            return [x, x if source.maybe(50) else self.constant(*shape)], [out], {"axis": axis if source.maybe(90) else source.small(9) - 5}
+            return (
+                [x, x if source.maybe(50) else self.constant(*shape)],
+                [out],
+                {"axis": axis if source.maybe(90) else source.small(9) - 5},
+            )
         if kind in ("SPLIT", "SPLIT_V"):
             axis = source.byte() % max(1, rank)
             part = [n // 2 if i == axis else n for i, n in enumerate(shape)]
             numbers = self.numbers([axis])
-            return [numbers, x] if kind == "SPLIT" else [x, self.numbers([1, 1]), numbers], [part, part], {"num_splits": 2}
+            return (
+                [numbers, x] if kind == "SPLIT" else [x, self.numbers([1, 1]), numbers],
+                [part, part],
+                {"num_splits": 2},
+            )
         if kind == "SLICE":
             begin = [source.byte() % n if n > 0 else 0 for n in shape]
             size = [1 + source.byte() % (n - b) if n > b else 1 for n, b in zip(shape, begin, strict=True)]
             return [x, self.numbers(begin), self.numbers(size)], [size], attrs
         if kind == "STRIDED_SLICE":
             begin, end, step = ([source.small(8) - 3 for _ in shape] for _ in range(3))
-            out = [len(range(n)[b:e:s]) if s else 0 for n, b, e, s in zip(map(lambda n: max(0, min(n, 99)), shape), begin, end, step, strict=True)]
-            attrs = {name: source.pick([0, 0, 1, 255]) for name in ("begin_mask", "end_mask", "shrink_axis_mask", "new_axis_mask")}
+            out = [
+                len(range(n)[b:e:s]) if s else 0
+                for n, b, e, s in zip((max(0, min(n, 99)) for n in shape), begin, end, step, strict=True)
+            ]
+            attrs = {
+                name: source.pick([0, 0, 1, 255])
+                for name in ("begin_mask", "end_mask", "shrink_axis_mask", "new_axis_mask")
+            }
             return [x, self.numbers(begin), self.numbers(end), self.numbers(step)], [out], attrs
         if kind == "TRANSPOSE":
             order = list(range(rank))
@@ -229,10 +276,33 @@ class Maker:
         if kind in ("SUM", "MEAN", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"):
             axes = source.pick([[1, 2], [0], [-1], [1, 2, 3], [0, 0]])
             keep = source.maybe(50)
-            kept = [1 if axis in axes or axis - rank in axes else n for axis, n in enumerate(shape) if keep or not (axis in axes or axis - rank in axes)]
+            kept = [
+                1 if axis in axes or axis - rank in axes else n
+                for axis, n in enumerate(shape)
+                if keep or not (axis in axes or axis - rank in axes)
+            ]
             return [x, self.numbers(axes)], [kept], {"keep_dims": keep}
-        if kind in ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU", "POW", "FLOOR_DIV"):
-            other = source.pick([self.operand, lambda: x, lambda: self.constant(*shape[-1:]), lambda: self.constant(1), lambda: self.constant()])()
+        if kind in (
+            "ADD",
+            "SUB",
+            "MUL",
+            "DIV",
+            "MAXIMUM",
+            "MINIMUM",
+            "SQUARED_DIFFERENCE",
+            "PRELU",
+            "POW",
+            "FLOOR_DIV",
+        ):
+            other = source.pick(
+                [
+                    self.operand,
+                    lambda: x,
+                    lambda: self.constant(*shape[-1:]),
+                    lambda: self.constant(1),
+                    self.constant,
+                ]
+            )()
             try:
                 out = list(np.broadcast_shapes(x.shape, other.shape))
             except ValueError:
@@ -260,7 +330,7 @@ class NoChoices:
     def save(self) -> None: ...
 
 
-def pack_as_told(program: Any, step: int, layer: Any, storages: tuple[int, ...]) -> Any:
+def pack_as_told(program: Any, step: int, *_: Any) -> Any:
     """A packing out of the bytes, where the tuner would measure."""
     block, lines = _source.pick(SHAPES)
     vectors = 1 + _source.byte() % program.max_vectors(block, lines)
@@ -307,7 +377,9 @@ def main() -> None:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(200):
-            (Path(folder) / f"seed{number}").write_bytes(rng.integers(0, 251, int(rng.integers(20, 160)), np.uint8).tobytes())
+            (Path(folder) / f"seed{number}").write_bytes(
+                rng.integers(0, 251, int(rng.integers(20, 160)), np.uint8).tobytes()
+            )
         options = ["-rss_limit_mb=4096", "-timeout=20", "-max_len=256"]
         atheris.Setup([*sys.argv, *options, folder], one_input)
         atheris.Fuzz()

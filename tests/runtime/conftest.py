@@ -56,7 +56,12 @@ class Net:
         return np.where(self.rng.random(shape) < density, values, np.float32(0))
 
     def op(
-        self, kind: str, operands: Sequence[Tensor | np.ndarray | None], *shapes: Sequence[int], version: int = 1, **attrs: Any
+        self,
+        kind: str,
+        operands: Sequence[Tensor | np.ndarray | None],
+        *shapes: Sequence[int],
+        version: int = 1,
+        **attrs: Any,
     ) -> Any:
         """The op's result, a list where there are several `shapes`; arrays among the operands become constants."""
         number = len(self.ops)

@@ -17,7 +17,18 @@ SELFCHECK = Path(__file__).with_name("chw_selfcheck.cpp")
 
 def build(compiler: str, target: Path, *flags: str) -> Path:
     sources = [SELFCHECK, CORE / "program.cpp", CORE / "kernels_portable.cpp"]
-    command = [compiler, "-std=c++20", "-O1", "-pthread", "-static", f"-I{CORE}", *flags, *map(str, sources), "-o", str(target)]
+    command = [
+        compiler,
+        "-std=c++20",
+        "-O1",
+        "-pthread",
+        "-static",
+        f"-I{CORE}",
+        *flags,
+        *map(str, sources),
+        "-o",
+        str(target),
+    ]
     subprocess.run(command, check=True)
     return target
 

@@ -18,7 +18,28 @@ from hypothesis import strategies as st
 from pocketgraph.runtime.chw._core import UNPLACED, Finish, Planes, Program, View, Window, band_rows, lanes
 
 BIG = 2**62
-NUMBERS = [0, 1, 2, 3, 4, 5, 8, 63, 64, 1000, 65535, 65536, 2**16 + 1, 2**31 - 1, 2**31, 2**32, 2**63 - 1, -1, -2, -(2**63)]
+NUMBERS = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    8,
+    63,
+    64,
+    1000,
+    65535,
+    65536,
+    2**16 + 1,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**63 - 1,
+    -1,
+    -2,
+    -(2**63),
+]
 SIZE = 4096
 
 
@@ -30,7 +51,14 @@ def ones(*shape: int) -> np.ndarray:
     return np.ones(shape, np.float32)
 
 
-def window(size: Any = (8, 8), out: Any = (8, 8), kernel: Any = (3, 3), stride: Any = (1, 1), dilation: Any = (1, 1), pad: Any = (1, 1)) -> Window:
+def window(
+    size: Any = (8, 8),
+    out: Any = (8, 8),
+    kernel: Any = (3, 3),
+    stride: Any = (1, 1),
+    dilation: Any = (1, 1),
+    pad: Any = (1, 1),
+) -> Window:
     return Window(list(size), list(out), list(kernel), list(stride), list(dilation), list(pad))
 
 
@@ -236,8 +264,12 @@ def test_weights_biases_and_slopes_must_fit() -> None:
         lambda p: p.separable(PLANES, RESULT, 2**62, ones(36), ones(4), Finish(), ones(4, 4), ones(4), Finish()),
         lambda p: p.separable(PLANES, RESULT, 3, ones(35), ones(4), Finish(), ones(4, 4), ones(4), Finish()),
         lambda p: p.separable(PLANES, RESULT, 3, ones(36), ones(4), finish(slope=[1.0]), ones(4, 4), ones(4), Finish()),
-        lambda p: p.separable(Planes(256, 64, 4, 8, 8), RESULT, 3, ones(36), ones(4), Finish(), ones(4, 4), ones(4), Finish()),
-        lambda p: p.separable(Planes(4, 128, 4, 8, 8), RESULT, 3, ones(36), ones(4), Finish(), ones(4, 4), ones(4), Finish()),
+        lambda p: p.separable(
+            Planes(256, 64, 4, 8, 8), RESULT, 3, ones(36), ones(4), Finish(), ones(4, 4), ones(4), Finish()
+        ),
+        lambda p: p.separable(
+            Planes(4, 128, 4, 8, 8), RESULT, 3, ones(36), ones(4), Finish(), ones(4, 4), ones(4), Finish()
+        ),
         lambda p: p.depthwise(PLANES, RESULT, window(), ones(35), ones(4), Finish(), False),
         lambda p: p.depthwise(PLANES, Planes(1024, 128, 6, 8, 8), window(), ones(54), ones(6), Finish(), False),
         lambda p: p.depthwise(Planes(256, 64, 4, 8, 8), RESULT, window(), ones(36), ones(4), Finish(), True),
@@ -385,7 +417,9 @@ def test_packings_without_a_kernel_are_refused() -> None:
 # ---- bands
 
 
-def band(p: Program, middle: Planes | None = None, y: Planes | None = None, w: Window | None = None, **other: Any) -> None:
+def band(
+    p: Program, middle: Planes | None = None, y: Planes | None = None, w: Window | None = None, **other: Any
+) -> None:
     p.band(
         middle or Planes(2048, 128, 4, 8, 8),
         y or Planes(1024, 128, 4, 4, 4),
@@ -535,7 +569,9 @@ views = st.builds(
     number,
     st.lists(st.tuples(small, small), max_size=4),
 )
-planes = st.builds(Planes, st.one_of(st.just(512), number), st.one_of(st.sampled_from([64, 128]), number), small, small, small)
+planes = st.builds(
+    Planes, st.one_of(st.just(512), number), st.one_of(st.sampled_from([64, 128]), number), small, small, small
+)
 pair = st.lists(small, min_size=2, max_size=2)
 windows = st.builds(Window, pair, pair, pair, pair, pair, pair)
 finishes = st.builds(
@@ -545,6 +581,7 @@ finishes = st.builds(
     st.integers(0, 5),
 )
 counts = st.integers(0, 9)
+CALLS = "fill unary binary reduce softmax pool depthwise product convolution separable band".split(" ")
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -552,7 +589,7 @@ counts = st.integers(0, 9)
 def test_whatever_is_asked_for_is_refused_or_runs(data: st.DataObject) -> None:
     p = Program(SIZE, [100, 100], 1)
     for _ in range(data.draw(st.integers(1, 4))):
-        call = data.draw(st.sampled_from("fill unary binary reduce softmax pool depthwise product convolution separable band".split()))
+        call = data.draw(st.sampled_from(CALLS))
         v = [data.draw(views) for _ in range(3)]
         if data.draw(st.booleans()):
             v = [v[0]] * 3

@@ -181,7 +181,9 @@ def test_integers_go_to_litert_and_floats_stay(new_net: Any) -> None:
     x = net.input(1, 8, 8, 4)
     sums = net.conv(x, 4)
     index = Tensor("index", (1, 8, 8), DType.INT64)
-    net.ops.append(Op("ARG_MAX", [sums, Tensor("axis", (), DType.INT32, np.array(3, np.int32))], [index], {"output_type": "INT64"}))
+    net.ops.append(
+        Op("ARG_MAX", [sums, Tensor("axis", (), DType.INT32, np.array(3, np.int32))], [index], {"output_type": "INT64"})
+    )
     model = net.model(index, net.relu(sums))
     found = Chw(model, 1).run({"x0": net.normal(*x.shape)})
     np.testing.assert_array_equal(found["index"].max(), 3)

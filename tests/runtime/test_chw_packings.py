@@ -108,7 +108,15 @@ def test_every_packing_gives_the_same_result(source: str, structure: str, isa: s
 
 @pytest.mark.parametrize(
     ("value", "held"),
-    [(70000, np.inf), (-np.inf, -np.inf), (1e-9, 0), (-1e-30, 0), (2**-24, 2**-24), (3 * 2**-16, 3 * 2**-16), (65504, 65504)],
+    [
+        (70000, np.inf),
+        (-np.inf, -np.inf),
+        (1e-9, 0),
+        (-1e-30, 0),
+        (2**-24, 2**-24),
+        (3 * 2**-16, 3 * 2**-16),
+        (65504, 65504),
+    ],
 )
 def test_weights_as_half_precision(value: float, held: float) -> None:
     weights = np.zeros((2, CHANNELS, DEPTH), np.float32)

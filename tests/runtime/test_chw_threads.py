@@ -22,7 +22,9 @@ def net_of_everything(new_net: Any) -> Model:
     wide = net.conv(y, 40, act="RELU6", density=0.3)
     y = net.add(y, net.conv(net.depthwise(wide, (5, 5)), 12, density=0.3))
     y = net.depthwise(net.conv(y, 24, density=0.4), stride=(2, 2))
-    gate = net.op("LOGISTIC", [net.op("MEAN", [y, np.array([1, 2], np.int32)], (1, 1, 1, 24), keep_dims=True)], (1, 1, 1, 24))
+    gate = net.op(
+        "LOGISTIC", [net.op("MEAN", [y, np.array([1, 2], np.int32)], (1, 1, 1, 24), keep_dims=True)], (1, 1, 1, 24)
+    )
     y = net.op("MUL", [y, gate], y.shape)
     big = net.op("RESIZE_BILINEAR", [y, np.array([40, 50], np.int32)], (1, 40, 50, 24))
     flat = net.op("FULLY_CONNECTED", [gate, net.normal(300, 24), None], (1, 300))
@@ -30,7 +32,9 @@ def net_of_everything(new_net: Any) -> Model:
 
 
 @pytest.mark.parametrize("banded", [False, True])
-def test_any_number_of_threads_gives_the_same(new_net: Any, feeds: Any, close_to: Any, monkeypatch: Any, banded: bool) -> None:
+def test_any_number_of_threads_gives_the_same(
+    new_net: Any, feeds: Any, close_to: Any, monkeypatch: Any, banded: bool
+) -> None:
     if banded:
         monkeypatch.setattr(matrix_rules, "_LARGE_FLOATS", 0)
         monkeypatch.setattr(matrix_rules, "_BAND_FLOATS", 1000)
@@ -87,7 +91,7 @@ def test_instances_in_several_threads_and_one_in_several(new_net: Any, feeds: An
     assert not errors, errors
 
 
-def test_other_python_threads_go_on_while_it_runs(new_net: Any) -> None:
+def test_other_python_threads_go_on_while_it_runs() -> None:
     """A step of many seconds would leave them no turn at all if it kept the lock."""
     p = _core.Program(1 << 20, [], 1)
     a, y = _core.Planes(1024, 4096, 64, 64, 64), _core.Planes(1 << 19, 4096, 64, 64, 64)
