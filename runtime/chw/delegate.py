@@ -63,7 +63,7 @@ class Chw:
 
     def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
         with self._lock:
-            found = {t: np.require(inputs[t.name], requirements="CA") for t in self._graph.inputs}
+            found = {t: np.require(inputs[t.name], requirements=("C", "A")) for t in self._graph.inputs}
             for part in self._parts:
                 given = [found[tensor] for tensor in part.inputs]
                 if isinstance(part, _Lent):
@@ -88,7 +88,7 @@ class Chw:
         """The op's name and kind and the median seconds of each step of the engine's own parts."""
         steps: list[tuple[str, str, float]] = []
         with self._lock:
-            found = {t: np.require(inputs[t.name], requirements="CA") for t in self._graph.inputs}
+            found = {t: np.require(inputs[t.name], requirements=("C", "A")) for t in self._graph.inputs}
             for part in self._parts:
                 given = [found[tensor] for tensor in part.inputs]
                 if isinstance(part, _Lent):

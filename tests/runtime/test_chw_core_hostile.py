@@ -581,7 +581,19 @@ finishes = st.builds(
     st.integers(0, 5),
 )
 counts = st.integers(0, 9)
-CALLS = "fill unary binary reduce softmax pool depthwise product convolution separable band".split(" ")
+CALLS = [
+    "fill",
+    "unary",
+    "binary",
+    "reduce",
+    "softmax",
+    "pool",
+    "depthwise",
+    "product",
+    "convolution",
+    "separable",
+    "band",
+]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
