@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := models runtime convert graphs demos tests __init__.py __main__.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint fuzz types browser clean
+.PHONY: demo test lint fuzz sanitize types browser clean
 
 demo: .venv/.demo
 	$(BIN)/pocketgraph demo selfie-blur -o out/demo
@@ -17,13 +17,29 @@ lint: .venv/.dev types
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
-# Coverage-guided fuzzing of the readers; RUNS inputs each, another SEED tries others.
+# Coverage-guided fuzzing of the readers and of the CHW engine; RUNS inputs each, another SEED tries others.
 RUNS ?= 20000
 SEED ?= 1
 fuzz: .venv/.dev
 	mkdir -p build/fuzz
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_tflite.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_onnx.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+
+# The CHW engine's core built with AddressSanitizer and UndefinedBehaviorSanitizer, its tests and RUNS fuzzed graphs on it.
+SANITIZED = LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	POCKETGRAPH_CORE="$$(echo $(CURDIR)/build/sanitize/pocketgraph/runtime/chw/_core*.so)"
+sanitize: .venv/.dev
+	rm -rf build/sanitize build/thread_check
+	$(BIN)/python -m pip install --quiet --no-deps --target build/sanitize -C build-dir=build/sanitize/cmake \
+		-C cmake.define.POCKETGRAPH_SANITIZE=ON .
+	$(SANITIZED) $(BIN)/python -m pytest -p no:cacheprovider -m "not zoo" tests/runtime/test_chw_*.py
+	mkdir -p build/fuzz
+	cd build/fuzz && $(SANITIZED) ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+	$(CXX) -std=c++20 -O1 -g -fsanitize=thread -pthread -Iruntime/chw/core tests/runtime/chw_selfcheck.cpp \
+		runtime/chw/core/program.cpp runtime/chw/core/kernels_portable.cpp -o build/thread_check
+	TSAN_OPTIONS=halt_on_error=1 build/thread_check 4 >/dev/null
 
 # The folders of the checkout, laid out as the installed package is, for the type checker.
 types:

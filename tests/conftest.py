@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 NODE_MODULES = ROOT / "tests" / "browser" / "node_modules"
 
 
@@ -24,13 +25,19 @@ def _missing(marker: str) -> str | None:
             return "chromium is not installed: sudo apt-get install chromium"
         if shutil.which("node") is None or not NODE_MODULES.is_dir():
             return "the JavaScript packages are not installed: make browser"
+    if marker == "qemu":
+        tools = ("aarch64-linux-gnu-g++", "g++")
+        if any(shutil.which(tool) is None for tool in tools) or EMULATOR is None:
+            return (
+                "the cross-compiler is not installed: sudo apt-get install g++ g++-aarch64-linux-gnu qemu-user-static"
+            )
     if marker == "gpu":
         return None if shutil.which("nvidia-smi") else "there is no GPU"
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reasons = {name: _missing(name) for name in ("data", "train", "browser", "gpu")}
+    reasons = {name: _missing(name) for name in ("data", "train", "browser", "qemu", "gpu")}
     for item in items:
         for name, reason in reasons.items():
             if reason is not None and item.get_closest_marker(name) is not None:

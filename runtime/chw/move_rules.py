@@ -245,6 +245,8 @@ def _why_not_concatenation(op: Op) -> str:
     result = op.outputs[0].shape
     if op.attrs.get("fused_activation_function") not in (None, "NONE"):
         return "it has a fused activation"
+    if not result:
+        return "its result has no axis"
     for tensor in tensors:
         same = len(tensor.shape) == len(result) and all(
             a == b for i, (a, b) in enumerate(zip(tensor.shape, result, strict=True)) if i != axis

@@ -121,7 +121,7 @@ def _why_not_softmax(op: Op) -> str:
 
 def _softmax(builder: Builder, op: Op) -> None:
     value, made = builder.value(op.input(0)), builder.result(op.outputs[0])
-    beta = float(op.attrs.get("beta", 1.0))
+    beta = float(op.attrs.get("beta") or 0.0)
     builder.task(
         op,
         [value],

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+if core := os.environ.get("POCKETGRAPH_CORE"):  # another build of the engine, for `make sanitize`
+    spec = importlib.util.spec_from_file_location("pocketgraph.runtime.chw._core", core)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[spec.name])
 
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
 from pocketgraph.models.tflite_write import write_tflite

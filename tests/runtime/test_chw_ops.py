@@ -449,8 +449,9 @@ def test_depth_and_space(new_net: Any, agrees: Any, block: int) -> None:
     agrees(net.model(*made))
 
 
-@pytest.mark.parametrize("beta", [1.0, 0.5])
-def test_softmax(new_net: Any, agrees: Any, beta: float) -> None:
+@pytest.mark.parametrize("beta", [1.0, 0.5, None])
+def test_softmax(new_net: Any, agrees: Any, beta: float | None) -> None:
+    options = {} if beta is None else {"beta": beta}
     net = new_net()
-    made = [net.op("SOFTMAX", [x], x.shape, beta=beta) for x in (net.input(3, 17), net.input(1, 4, 5, 6), net.input(9))]
+    made = [net.op("SOFTMAX", [x], x.shape, **options) for x in (net.input(3, 17), net.input(1, 4, 5, 6), net.input(9))]
     agrees(net.model(*made))

@@ -62,6 +62,7 @@ std::vector<float*> pointers(const Holder& h, const std::vector<Input>& inputs, 
 }  // namespace
 
 NB_MODULE(_core, m) {
+  nb::set_leak_warnings(false);  // a model that lives until the interpreter ends is no leak
   m.attr("UNPLACED") = chw::kUnplaced;
   m.def("lanes", &Program::lanes_of, "isa"_a = "");
   m.def("band_rows", &Program::band_rows, "window"_a, "out_rows"_a, "lanes"_a);
