@@ -21,12 +21,13 @@ lint: .venv/.dev types
 RUNS ?= 20000
 SEED ?= 1
 fuzz: .venv/.dev
-	mkdir -p build/fuzz
+	mkdir -p build/fuzz/chw
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_tflite.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_onnx.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
-	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0 chw
 
-# The CHW engine's core built with AddressSanitizer and UndefinedBehaviorSanitizer, its tests and RUNS fuzzed graphs on it.
+# The CHW engine's core built with AddressSanitizer and UndefinedBehaviorSanitizer: its tests, what `make fuzz` has found
+# worth keeping and RUNS mutations of that (blindly: the sanitizer takes the place of the coverage). Then ThreadSanitizer.
 SANITIZED = LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	POCKETGRAPH_CORE="$$(echo $(CURDIR)/build/sanitize/pocketgraph/runtime/chw/_core*.so)"
@@ -35,8 +36,8 @@ sanitize: .venv/.dev
 	$(BIN)/python -m pip install --quiet --no-deps --target build/sanitize -C build-dir=build/sanitize/cmake \
 		-C cmake.define.POCKETGRAPH_SANITIZE=ON .
 	$(SANITIZED) $(BIN)/python -m pytest -p no:cacheprovider -m "not zoo" tests/runtime/test_chw_*.py
-	mkdir -p build/fuzz
-	cd build/fuzz && $(SANITIZED) ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+	mkdir -p build/fuzz/chw
+	cd build/fuzz && $(SANITIZED) ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0 chw
 	$(CXX) -std=c++20 -O1 -g -fsanitize=thread -pthread -Iruntime/chw/core tests/runtime/chw_selfcheck.cpp \
 		runtime/chw/core/program.cpp runtime/chw/core/kernels_portable.cpp -o build/thread_check
 	TSAN_OPTIONS=halt_on_error=1 build/thread_check 4 >/dev/null
