@@ -14,8 +14,11 @@ from pocketgraph.convert.account import layers_of, versions, zeros_among
 from pocketgraph.convert.calibrate import load_inputs
 from pocketgraph.convert.checker import Checker
 from pocketgraph.convert.explain import explain_model
+from pocketgraph.convert.prune.budget import milliseconds
 from pocketgraph.convert.prune.calibration import Calibration
+from pocketgraph.convert.prune.clock import CLOCKS
 from pocketgraph.convert.prune.config import PruneConfig
+from pocketgraph.convert.prune.latency import TOLERANCE, LatencyProfile
 from pocketgraph.convert.report import html_report
 from pocketgraph.convert.result import Account, ConvertResult
 from pocketgraph.convert.source import Progress, Source, open_source
@@ -85,12 +88,12 @@ def convert_model(
     labels
         Names of a classifier's classes for the report; by default those packed in the model.
     threads, seed
-        Of the engines that verify; of every random choice.
+        Of the engines that verify and time; of every random choice.
 
     Raises `PocketgraphError`. Returns the whole account.
     """
     started = time.monotonic()
-    if prune is not None and prune.sparsity == 0 and not any(prune.layers.values()):
+    if prune is not None and not prune.prunes:
         prune = None
     settings = ({} if prune is None else asdict(prune)) | {
         "sparse_initializers": sparse_initializers,
@@ -112,8 +115,15 @@ def convert_model(
         loaded = load_inputs(calibration, given.dense.main, known, samples)
         checking = load_inputs(held_back, given.dense.main, known, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
-        model, errors, recovery = _prune(
-            given, prune, tuning, recover=recover, recover_masks=recover_masks, seed=seed, progress=progress
+        model, errors, recovery, latency = _prune(
+            given,
+            prune,
+            tuning,
+            recover=recover,
+            recover_masks=recover_masks,
+            threads=threads,
+            seed=seed,
+            progress=progress,
         )
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
         chosen = known or Preprocess()
@@ -137,6 +147,9 @@ def convert_model(
                     note=note,
                 )
             )
+        if latency is not None:
+            progress(f"latency {files[0].name}", 0, 0)
+            latency = _time_file(latency, given.dense, staging.temporary(files[0]), files[0].name)
         layers = layers_of(model, errors)
         result = ConvertResult(
             source=given.name,
@@ -154,7 +167,8 @@ def convert_model(
             seconds=time.monotonic() - started,
             report="" if report is None else str(report),
             json_file="" if json_file is None else str(json_file),
-            notes=[note for note in (recovery, *_notes(given, known, loaded, prune, accounts)) if note],
+            notes=[note for note in (recovery, *_notes(given, known, loaded, prune, accounts, latency)) if note],
+            latency=latency,
         )
         if report is not None:
             progress("report", 0, 0)
@@ -195,6 +209,10 @@ def _check_options(
         raise UsageError("recovery fine-tunes a pruned model: give a sparsity too")
     if dtype == "int8" and any(file.suffix.lower() != ".tflite" for file in files):
         raise UsageError("int8 is for .tflite only: give f32 or f16 for the other formats")
+    if dtype == "int8" and prune is not None and prune.latency is not None:
+        raise UsageError(
+            "int8 weights are computed densely, so zeros do not make them faster: prune to a latency in f32 or f16"
+        )
     if dtype == "int8" and find_spec("ai_edge_quantizer") is None:
         raise MissingExtraError("writing int8 weights", "int8")
     if recover and find_spec("tensorflow") is None:
@@ -208,6 +226,11 @@ def _check_labels(labels: Sequence[str], output: Tensor) -> None:
 
 def _check_needs(prune: PruneConfig | None, recover: int) -> None:
     """Refuse what cannot be done without calibration inputs."""
+    if prune is not None and prune.latency is not None:
+        raise UsageError(
+            "pruning to a latency needs calibration inputs, to see what each layer can spare: give a folder of"
+            " pictures, a video or an .npz (--calibration)"
+        )
     if prune is not None and prune.needs_calibration:
         raise UsageError(
             f"pruning by {prune.method}{' with re-estimation' if prune.reestimate else ''} needs calibration inputs:"
@@ -234,16 +257,17 @@ def _prune(
     *,
     recover: int,
     recover_masks: Literal["fixed", "rigl"],
+    threads: int,
     seed: int,
     progress: Progress,
-) -> tuple[Model, dict[str, float | None], str]:
-    """The pruned model, each pruned layer's output error, and what recovery did, in words."""
+) -> tuple[Model, dict[str, float | None], str, LatencyProfile | None]:
+    """The pruned model, each pruned layer's output error, what recovery did, in words, and how a latency was kept."""
     if prune is None:
-        return given.dense.copy(), {}, ""
+        return given.dense.copy(), {}, "", None
     from pocketgraph.convert.prune.prune import prune_model
 
     pruned = prune_model(
-        given.dense, prune, calibration, lambda done, total, layer: progress(f"prune {layer}", done, total)
+        given.dense, prune, calibration, lambda done, total, layer: progress(f"prune {layer}", done, total), threads
     )
     model, words = pruned.model, ""
     if recover:
@@ -262,7 +286,7 @@ def _prune(
             progress=lambda done, total, loss: progress(f"recover, loss {loss:.4g}", done, total),
         )
         model, words = recovery.model, _recovered(recovery, recover)
-    return model, {layer.name: layer.error for layer in pruned.layers}, words
+    return model, {layer.name: layer.error for layer in pruned.layers}, words, pruned.latency
 
 
 def _notes(
@@ -271,8 +295,15 @@ def _notes(
     loaded: Calibration | None,
     prune: PruneConfig | None,
     accounts: Sequence[Account],
+    latency: LatencyProfile | None,
 ) -> list[str]:
     notes = []
+    if latency is not None and abs(latency.off) > TOLERANCE:
+        notes.append(
+            f"{latency.measured_on} takes {milliseconds(latency.measured)}, {abs(latency.off):.0%}"
+            f" {'more' if latency.off > 0 else 'less'} than the budget of {milliseconds(latency.budget)}:"
+            " measure again when the machine is idle, or ask for another latency"
+        )
     if known is None and loaded is not None and loaded.pictures:
         notes.append(
             f"pictures were read as values 0..1, since nothing says what {given.name} expects: where that is another"
@@ -285,6 +316,13 @@ def _notes(
     if any(account.verification is not None and account.verification.alike for account in accounts):
         notes.append("the dense model answers all these inputs nearly alike, so agreeing with it says little")
     return notes
+
+
+def _time_file(profile: LatencyProfile, dense: Model, part: Path, name: str) -> LatencyProfile:
+    """`profile` with the times of the file that was written, next to those of the dense model."""
+    clock = CLOCKS[profile.engine](profile.threads)
+    before, after = clock.measure([dense, read_model(part)], lambda *_: None)
+    return profile.remeasured(before, after, name)
 
 
 def _recovered(recovery: Recovery, steps: int) -> str:
