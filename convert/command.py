@@ -240,9 +240,21 @@ def _command_line() -> str:
     return shlex.join(["pocketgraph", *sys.argv[1:]])
 
 
-@click.command(epilog="\b\nExamples:\n  pocketgraph explain small.tflite\n  pocketgraph explain pose_detection --json")
+_EXPLAIN_EXAMPLES = """\b
+Examples:
+  # by the rules of XNNPACK, the engine of phones and browsers
+  pocketgraph explain small.tflite
+  pocketgraph explain pose_detection --json
+\b
+  # in our own engine, measured on this machine
+  pocketgraph explain small.tflite --engine chw
+"""
+
+
+@click.command(epilog=_EXPLAIN_EXAMPLES)
 @click.argument("model")
-@click.option("--engine", type=click.Choice(["xnnpack"]), default="xnnpack", show_default=True, help="Whose rules.")
+@click.option("--engine", type=click.Choice(["xnnpack", "chw"]), default="xnnpack", show_default=True,
+              help="xnnpack: by its rules. chw: as our engine runs it here, with times.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def explain(model: str, engine: str, as_json: bool) -> None:
     """Say for each node of MODEL (a file or a zoo name) whether it runs sparse, and if not, which rule stops it."""
@@ -253,7 +265,8 @@ def explain(model: str, engine: str, as_json: bool) -> None:
     from pocketgraph.convert.terminal import progress_bars
 
     with progress_bars() as progress:
-        explanation = explain_model(read_source(model, progress), engine)
+        source = read_source(model, progress)
+        explanation = explain_model(source, engine, lambda done, total: progress("time", done, total))
     if as_json:
         click.echo(json.dumps(explanation.to_json(), indent=2))
     else:

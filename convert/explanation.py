@@ -32,15 +32,39 @@ def distinct_names(names: Sequence[str], most: int = 32) -> dict[str, str]:
     return {name: shown if seen[shown] == 1 else name for name, shown in short.items()}
 
 
+@dataclass(frozen=True)
+class Packing:
+    """How the CHW engine packs the weights of a step.
+
+    `block` output channels share their columns, `lines` blocks run side by side over tiles of `vectors` registers of
+    pixels; columns are cut into slices of `slice` (0: all at once); `storage` is the type that weights lie in. In short
+    `1x4 7v /128` is blocks of 1, 4 side by side, 7 vectors, slices of 128.
+    """
+
+    block: int
+    lines: int
+    vectors: int
+    slice: int
+    storage: str
+
+    def __str__(self) -> str:
+        cut = f" /{self.slice}" if self.slice else ""
+        stored = f" {self.storage}" if self.storage != "f32" else ""
+        return f"{self.block}x{self.lines} {self.vectors}v{cut}{stored}"
+
+
 @dataclass
 class NodeReport:
     """One op of the graph.
+
+    `runs` says in words how the engine runs it.
 
     `role`: where it stands in a cluster that the engine could lay out channels-first; `"outside"` means in none.
     `sparse`: its weights are multiplied sparsely. `in_cluster`: it runs channels-first in an active cluster. `rule` is
     what keeps it from either, `fix` what to change, `danger` what the engine would compute wrongly. `zeros` of
     `weights` count for 1x1 convolutions and fully connected layers; `block` is the output-channel block (1, 2 or 4)
-    that the engine would choose on processors with block kernels.
+    that the engine would choose on processors with block kernels. Engines of this machine are measured: `packing` is
+    how the weights lie, `microseconds` what the step takes, `share` that part of a run.
     """
 
     index: int
@@ -56,6 +80,10 @@ class NodeReport:
     rule: str = ""
     fix: str = ""
     danger: str = ""
+    runs: str = ""
+    packing: Packing | None = None
+    microseconds: float | None = None
+    share: float | None = None
 
     @property
     def sparsity(self) -> float:
@@ -84,12 +112,16 @@ class ClusterReport:
 
 @dataclass
 class Explanation:
-    """Whether and why the nodes of a model's main graph run sparse in `engine`; `hints` concern the whole model."""
+    """Whether and why the nodes of a model's main graph run sparse in `engine`; `hints` concern the whole model.
+
+    `microseconds` is what a run took, where the engine was asked itself.
+    """
 
     engine: str
     nodes: list[NodeReport]
     clusters: list[ClusterReport]
     hints: list[str]
+    microseconds: float | None = None
 
     @property
     def runs_sparse(self) -> bool:
@@ -106,6 +138,7 @@ class Explanation:
         return {
             "engine": self.engine,
             "runs_sparse": self.runs_sparse,
+            "microseconds": self.microseconds,
             "hints": self.hints,
             "clusters": [
                 asdict(cluster) | {"rules": [{"rule": rule, "fix": fix} for rule, fix in cluster.rules]}

@@ -15,7 +15,7 @@ from pocketgraph.models.graph import Model
 
 LADDER = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """The sparsities at which layers are timed. Below the second one nothing is gained: they run densely."""
-GRID = np.concatenate([[0.0], np.linspace(LADDER[1], LADDER[-1], 27)])
+GRID = np.concatenate([[0.0], np.linspace(LADDER[1], LADDER[-1], 27).round(3)])
 """The sparsities that a layer may get: dense, or in steps of a fortieth."""
 
 
