@@ -75,8 +75,8 @@ def about_zeros(
     held = sum(slow[layer.name].microseconds or 0 for layer in layers) / max(1e6 * total, 1e-9)
     names = sorted(layers, key=lambda layer: -(slow[layer.name].share or 0))[:3]
     listed = ", ".join(f"{slow[layer.name].index} ({slow[layer.name].share:.0%})" for layer in names)
-    at = tried[LEVELS.index(_TYPICAL)]
-    gain = sum(now.steps.get(layer.name, 0.0) - at.steps.get(layer.name, 0.0) for layer in layers)
+    pruned = tried[LEVELS.index(_TYPICAL)]
+    gain = sum(now.steps.get(layer.name, 0.0) - pruned.steps.get(layer.name, 0.0) for layer in layers)
     speedup = now.whole / max(now.whole - gain, 1e-12)
     many = f"{len(layers)} dense layers hold" if len(layers) > 1 else "1 dense layer holds"
     first = f"{many} {held:.0%} of the time, nodes {listed} first"

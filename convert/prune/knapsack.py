@@ -28,13 +28,13 @@ def cheapest_within(
     spare = budget - float(fastest.sum())
     if spare < -1e-9 * abs(budget):
         return None
-    width = max(spare, 0.0) / cells or 1.0
+    width = max(spare, 1e-9 * abs(budget), 1e-300) / cells  # nothing to spare leaves the fastest alone
     best = np.zeros(cells + 1)
     picked: list[Matrix] = []
     steps: list[Matrix] = []
     for options, cost, least in zip(times, costs, fastest, strict=True):
-        extra = np.ceil((np.asarray(options, np.float64) - least) / width - 1e-6)
-        need = np.clip(extra, 0, cells + 1).astype(np.int64)
+        extra = np.minimum((np.asarray(options, np.float64) - least) / width, cells + 1)
+        need = np.ceil(np.maximum(extra - 1e-6, 0)).astype(np.int64)
         found = np.full((len(need), cells + 1), np.inf)
         for row, cells_needed, value in zip(found, need, cost, strict=True):
             row[cells_needed:] = best[: max(cells + 1 - int(cells_needed), 0)] + value
