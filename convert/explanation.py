@@ -9,7 +9,20 @@ from typing import Any, Literal
 
 Role = Literal["start", "inside", "end", "outside"]
 _STEPS = frozenset(
-    {"BiasAdd", "Conv", "Conv2D", "FusedBatchNormV", "MatMul", "Pad", "Relu", "Relu6", "add", "depthwise"}
+    {
+        "BiasAdd",
+        "Conv",
+        "Conv2D",
+        "FusedBatchNormV",
+        "MatMul",
+        "Pad",
+        "Relu",
+        "Relu6",
+        "add",
+        "add_fold",
+        "depthwise",
+        "depthwise_Fold",
+    }
 )
 
 
@@ -20,9 +33,28 @@ def short_name(name: str, most: int = 32) -> str:
     path the last part that names a layer is kept.
     """
     path = name.partition(";")[0].split("/")
-    parts = [part for part in path if part not in _STEPS and part.rstrip("0123456789_") not in _STEPS]
+    parts = [part for part in path if not _is_step(part)]
     last = parts[-1] if parts and parts[-1] else name
     return last if len(last) <= most else f"…{last[1 - most :]}"
+
+
+def telling_names(names: Sequence[str], most: int = 32) -> dict[str, str]:
+    """Each of `names` -> as much of the end of its path as sets it apart from the others, cut to `most` letters."""
+    paths = {
+        name: [part for part in name.partition(";")[0].split("/") if not _is_step(part)] or [name] for name in names
+    }
+    found: dict[str, str] = {}
+    for name, path in paths.items():
+        others = [other for key, other in paths.items() if key != name]
+        count = next((n for n in range(1, len(path)) if not any(o[-n:] == path[-n:] for o in others)), len(path))
+        shown = "/".join(path[-count:])
+        found[name] = shown if len(shown) <= most else f"…{shown[1 - most :]}"
+    return found
+
+
+def _is_step(part: str) -> bool:
+    """Whether a part of a path names what a fused op does, and not which one it is."""
+    return part in _STEPS or part.rstrip("0123456789_") in _STEPS
 
 
 def distinct_names(names: Sequence[str], most: int = 32) -> dict[str, str]:

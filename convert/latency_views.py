@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from pocketgraph.convert.explanation import distinct_names
+from pocketgraph.convert.explanation import telling_names
 from pocketgraph.convert.plots import Bar, Column, bars, columns
 from pocketgraph.convert.prune.budget import milliseconds
 from pocketgraph.convert.prune.latency import LatencyProfile
@@ -14,8 +14,8 @@ from pocketgraph.runtime.page import section, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-_WIDTH = 20
-_HEAD = ("layer", "zeros", "dense", "now", "error alone")
+_WIDTH = 14
+_HEAD = ("layer", "zeros", "dense ms", "now", "error")
 
 
 def summary(profile: LatencyProfile) -> str:
@@ -39,10 +39,10 @@ def terminal_table(profile: LatencyProfile) -> Table:
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for number, name in enumerate(_HEAD):
-        shown.add_column(name, justify="left" if number == 0 else "right", no_wrap=True, overflow="ellipsis")
+        shown.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
     shown.add_column("time", no_wrap=True)
     longest = max((max(layer.dense, layer.seconds) for layer in profile.layers), default=0.0) or 1.0
-    for row, layer in zip(_rows(profile, 26), profile.layers, strict=True):
+    for row, layer in zip(_rows(profile, 24), profile.layers, strict=True):
         whole, left = (round(_WIDTH * seconds / longest) for seconds in (layer.dense, layer.seconds))
         bar = f"[green]{'█' * left}[/green][dim]{'░' * max(whole - left, 0)}[/dim]"
         shown.add_row(*(plain(cell) for cell in row), bar)
@@ -85,13 +85,13 @@ def html_section(profile: LatencyProfile) -> str:
 
 
 def _rows(profile: LatencyProfile, most: int) -> list[list[str]]:
-    names = distinct_names([layer.name for layer in profile.layers], most)
+    names = telling_names([layer.name for layer in profile.layers], most)
     return [
         [
             names[layer.name],
             f"{layer.sparsity:.1%}",
-            milliseconds(layer.dense),
-            milliseconds(layer.seconds),
+            f"{1e3 * layer.dense:.3f}",
+            f"{1e3 * layer.seconds:.3f}",
             f"{layer.error:.2%}",
         ]
         for layer in profile.layers
