@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,11 +14,10 @@ from pocketgraph.convert.account import layers_of, versions, zeros_among
 from pocketgraph.convert.calibrate import load_inputs
 from pocketgraph.convert.checker import Checker
 from pocketgraph.convert.explain import explain_model
-from pocketgraph.convert.prune.budget import milliseconds
+from pocketgraph.convert.latency_file import as_written, missed, time_file
 from pocketgraph.convert.prune.calibration import Calibration
-from pocketgraph.convert.prune.clock import CLOCKS
 from pocketgraph.convert.prune.config import PruneConfig
-from pocketgraph.convert.prune.latency import TOLERANCE, LatencyProfile
+from pocketgraph.convert.prune.latency import LatencyProfile
 from pocketgraph.convert.report import html_report
 from pocketgraph.convert.result import Account, ConvertResult
 from pocketgraph.convert.source import Progress, Source, open_source
@@ -124,6 +123,7 @@ def convert_model(
             threads=threads,
             seed=seed,
             progress=progress,
+            written=lambda model: as_written(model, files[0], dtype, sparse_initializers=sparse_initializers),
         )
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
         chosen = known or Preprocess()
@@ -149,7 +149,7 @@ def convert_model(
             )
         if latency is not None:
             progress(f"latency {files[0].name}", 0, 0)
-            latency = _time_file(latency, given.dense, staging.temporary(files[0]), files[0].name)
+            latency = time_file(latency, given.dense, staging.temporary(files[0]), files[0].name)
         layers = layers_of(model, errors)
         result = ConvertResult(
             source=given.name,
@@ -167,7 +167,9 @@ def convert_model(
             seconds=time.monotonic() - started,
             report="" if report is None else str(report),
             json_file="" if json_file is None else str(json_file),
-            notes=[note for note in (recovery, *_notes(given, known, loaded, prune, accounts, latency)) if note],
+            notes=[
+                note for note in (recovery, missed(latency), *_notes(given, known, loaded, prune, accounts)) if note
+            ],
             latency=latency,
         )
         if report is not None:
@@ -260,6 +262,7 @@ def _prune(
     threads: int,
     seed: int,
     progress: Progress,
+    written: Callable[[Model], Model],
 ) -> tuple[Model, dict[str, float | None], str, LatencyProfile | None]:
     """The pruned model, each pruned layer's output error, what recovery did, in words, and how a latency was kept."""
     if prune is None:
@@ -267,7 +270,12 @@ def _prune(
     from pocketgraph.convert.prune.prune import prune_model
 
     pruned = prune_model(
-        given.dense, prune, calibration, lambda done, total, layer: progress(f"prune {layer}", done, total), threads
+        given.dense,
+        prune,
+        calibration,
+        lambda done, total, layer: progress(f"prune {layer}", done, total),
+        threads,
+        written,
     )
     model, words = pruned.model, ""
     if recover:
@@ -295,15 +303,8 @@ def _notes(
     loaded: Calibration | None,
     prune: PruneConfig | None,
     accounts: Sequence[Account],
-    latency: LatencyProfile | None,
 ) -> list[str]:
     notes = []
-    if latency is not None and abs(latency.off) > TOLERANCE:
-        notes.append(
-            f"{latency.measured_on} takes {milliseconds(latency.measured)}, {abs(latency.off):.0%}"
-            f" {'more' if latency.off > 0 else 'less'} than the budget of {milliseconds(latency.budget)}:"
-            " measure again when the machine is idle, or ask for another latency"
-        )
     if known is None and loaded is not None and loaded.pictures:
         notes.append(
             f"pictures were read as values 0..1, since nothing says what {given.name} expects: where that is another"
@@ -316,13 +317,6 @@ def _notes(
     if any(account.verification is not None and account.verification.alike for account in accounts):
         notes.append("the dense model answers all these inputs nearly alike, so agreeing with it says little")
     return notes
-
-
-def _time_file(profile: LatencyProfile, dense: Model, part: Path, name: str) -> LatencyProfile:
-    """`profile` with the times of the file that was written, next to those of the dense model."""
-    clock = CLOCKS[profile.engine](profile.threads)
-    before, after = clock.measure([dense, read_model(part)], lambda *_: None)
-    return profile.remeasured(before, after, name)
 
 
 def _recovered(recovery: Recovery, steps: int) -> str:

@@ -122,10 +122,12 @@ def spend(
     threads: int,
     clock: Clock,
     begin: Callable[[str], None],
+    written: Callable[[Model], Model],
 ) -> LatencyProfile:
     """Choose a sparsity for each free layer of `layers`, and set it.
 
-    `keys` say what goes first in each layer, `errors` what each does to the outputs at `LEVELS`.
+    `keys` say what goes first in each layer, `errors` what each does to the outputs at `LEVELS`. `written` makes of a
+    pruned model what will run: that has to keep the budget.
     """
     free = [layer for layer in layers if layer.sparsity is None]
     times = [table.at(layer.name) for layer in free]
@@ -136,7 +138,8 @@ def spend(
         chosen = cheapest_within(times, costs, target - table.rest) or [int(options.argmin()) for options in times]
         given = dict(zip(free, chosen, strict=True))
         shares = [float(GRID[given[layer]]) if layer in given else 0.0 for layer in layers]
-        dense, pruned = clock.measure([model, masked(model, layers, keys, block, shares)], lambda *_: None)
+        runs = written(masked(model, layers, keys, block, shares))
+        dense, pruned = clock.measure([model, runs], lambda *_: None)
         wanted = budget.of(dense.whole)
         off = pruned.whole / wanted - 1
         tries.append(off)
@@ -144,7 +147,7 @@ def spend(
             best = off, chosen, dense, pruned
         if -_BELOW <= off <= _ABOVE:
             break
-        target /= 1 + off
+        target += wanted - pruned.whole
     assert best is not None
     _, chosen, dense, pruned = best
     found = []

@@ -70,14 +70,15 @@ def prune_model(
     calibration: Calibration | None = None,
     progress: Progress | None = None,
     threads: int = 1,
+    written: Callable[[Model], Model] = lambda model: model,
 ) -> PruneResult:
     """Remove weights of `model` as `config` says; what is left makes up for them. `model` itself stays as it is.
 
     The result holds its zeros in dense float32 constants: exporting stores them sparse. `progress(done, total, layer)`
-    is called as layers are done; `threads` are those of the engine in which a latency is measured. Raises `UsageError`
-    where calibration inputs are needed and absent, a glob matches no layer, or a latency cannot be reached or is kept
-    already, `UnsupportedError` for a fully integer model, one with custom ops that would have to run, or one whose
-    weights are not numbers.
+    is called as layers are done. A latency is measured in an engine with so many `threads`, of what `written` makes of
+    the pruned model. Raises `UsageError` where calibration inputs are needed and absent, a glob matches no layer, or a
+    latency cannot be reached or is kept already, `UnsupportedError` for a fully integer model, one with custom ops that
+    would have to run, or one whose weights are not numbers.
     """
     if config.needs_calibration and not calibration:
         how = "to a latency" if config.latency else f"by {config.method}"
@@ -98,7 +99,7 @@ def prune_model(
         errors: dict[int, float] = {}
         latency = None
     else:
-        errors, latency = _with_inputs(pruned, layers, config, calibration, tell, threads)
+        errors, latency = _with_inputs(pruned, layers, config, calibration, tell, threads, written)
     tell(1, 1, "done")
     found = [_result(layer, errors.get(layer.position)) for layer in layers]
     return PruneResult(pruned, found, notes, latency)
@@ -111,6 +112,7 @@ def _with_inputs(
     calibration: Calibration,
     tell: Progress,
     threads: int,
+    written: Callable[[Model], Model],
 ) -> tuple[dict[int, float], LatencyProfile | None]:
     """Choose masks and walk the model with them; each layer's error, and how a latency budget was spent."""
     dense = pruned.copy().main
@@ -148,6 +150,7 @@ def _with_inputs(
             threads=threads,
             clock=CLOCKS[config.engine](threads),
             begin=lambda what: tell(done, total, what),
+            written=written,
         )
     masks = choose_masks(layers, keys, config, (LEVELS, errors))
     by_position = {layer.position: layer for layer in layers}
