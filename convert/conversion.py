@@ -110,6 +110,7 @@ def convert_model(
         given = open_source(source, progress)
         dtype = dtype or ("f16" if given.half else "f32")
         _check_labels(labels, given.dense.main.outputs[0])
+        engine: Literal["xnnpack", "chw"] = "xnnpack" if prune is None or prune.latency is None else prune.engine
         known = preprocess or given.preprocess
         loaded = load_inputs(calibration, given.dense.main, known, samples)
         checking = load_inputs(held_back, given.dense.main, known, samples)
@@ -123,7 +124,7 @@ def convert_model(
             threads=threads,
             seed=seed,
             progress=progress,
-            written=lambda model: as_written(model, files[0], dtype, sparse_initializers=sparse_initializers),
+            written=lambda model: as_written(model, files[0], dtype, engine, sparse_initializers=sparse_initializers),
         )
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
         chosen = known or Preprocess()
@@ -134,7 +135,14 @@ def convert_model(
         for file in files:
             progress(f"write {file.name}", 0, 0)
             part = staging.temporary(file)
-            rewrites = export(model, part, dtype=dtype, calibration=tuning, sparse_initializers=sparse_initializers)
+            rewrites = export(
+                model,
+                part,
+                dtype=dtype,
+                calibration=tuning,
+                sparse_initializers=sparse_initializers,
+                engine=engine,
+            )
             verification, note = checker.check(part, file)
             accounts.append(
                 _account(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from pocketgraph.convert.prune.budget import milliseconds
 from pocketgraph.convert.prune.clock import CLOCKS
@@ -13,11 +14,13 @@ from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model
 
 
-def as_written(model: Model, file: Path, dtype: str, *, sparse_initializers: bool) -> Model:
+def as_written(
+    model: Model, file: Path, dtype: str, engine: Literal["xnnpack", "chw"], *, sparse_initializers: bool
+) -> Model:
     """What an engine gets to read of `model` in a file of that name: with the rewrites of its format."""
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / file.name
-        export(model, part, dtype=dtype, calibration=None, sparse_initializers=sparse_initializers)
+        export(model, part, dtype=dtype, sparse_initializers=sparse_initializers, engine=engine)
         return read_model(part)
 
 

@@ -132,7 +132,8 @@ def spend(
     free = [layer for layer in layers if layer.sparsity is None]
     times = [table.at(layer.name) for layer in free]
     costs = [curve(LEVELS, errors[layer], GRID) for layer in free]
-    target, tries, best = budget.of(table.dense), [], None
+    wanted = budget.of(table.dense)
+    target, tries, best = wanted, [], None
     for attempt in range(_TRIES):
         begin(f"profile {attempt + 1} in {engine}")
         chosen = cheapest_within(times, costs, target - table.rest) or [int(options.argmin()) for options in times]
@@ -140,14 +141,14 @@ def spend(
         shares = [float(GRID[given[layer]]) if layer in given else 0.0 for layer in layers]
         runs = written(masked(model, layers, keys, block, shares))
         dense, pruned = clock.measure([model, runs], lambda *_: None)
-        wanted = budget.of(dense.whole)
-        off = pruned.whole / wanted - 1
+        took = pruned.whole * table.dense / dense.whole  # as when the table was made, should the machine be slower now
+        off = took / wanted - 1
         tries.append(off)
         if best is None or abs(off) < abs(best[0]):
             best = off, chosen, dense, pruned
         if -_BELOW <= off <= _ABOVE:
             break
-        target += wanted - pruned.whole
+        target += wanted - took
     assert best is not None
     _, chosen, dense, pruned = best
     found = []
