@@ -30,6 +30,9 @@ Examples:
   # spare one layer, prune all others by blocks of two output channels, store half floats
   pocketgraph convert efficientnet_lite0 -o small.tflite --sparsity 0.75 --pattern 2x1 \\
       --layer '*head*=0' --dtype f16 --calibration photos/
+\b
+  # as accurate as it can be within 3 milliseconds on this machine
+  pocketgraph convert efficientnet_lite0 -o fast.tflite --latency 3ms --calibration photos/
 """
 
 
@@ -51,7 +54,12 @@ _OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs
 @option(_OUTPUT, "--labels", metavar="FILE", help="Class names for the report, one a line.")
 @option(_OUTPUT, "--json", "json_file", metavar="FILE", help="Write the whole account as JSON; - is stdout.")
 @option(_PRUNING, "--sparsity", type=float, metavar="S",
-         help="Share of the weights to remove, 0 to 1. Without it nothing is pruned.")  # fmt: skip
+         help="Share of the weights to remove, 0 to 1. Without it or --latency nothing is pruned.")  # fmt: skip
+@option(_PRUNING, "--latency", metavar="TIME",
+         help="Prune until the model takes no longer than this here: 3ms, 1500us, or 0.6x of the dense model's time."
+              " Each layer gets what keeps it at the least error.")  # fmt: skip
+@option(_PRUNING, "--engine", type=click.Choice(["chw"]), default="chw", show_default=True,
+         help="The engine that --latency is measured in.")  # fmt: skip
 @option(_PRUNING, "--layer", "layers", multiple=True, metavar="GLOB=S",
          help="Sparsity of the layers that match; the last match wins. Repeatable.")  # fmt: skip
 @option(_PRUNING, "--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True,
@@ -164,7 +172,12 @@ def _prune_config(options: dict[str, Any]) -> PruneConfig | None:
             equals = ""
         if not equals or not glob:
             raise UsageError(f"--layer is {text!r}: expected GLOB=SPARSITY such as '*expand*=0.8'")
-    if options["sparsity"] is None and not layers:
+    if options["latency"] is not None and options["sparsity"] is not None:
+        raise UsageError(
+            "--latency and --sparsity exclude each other: the one finds out how many weights have to go, the other says"
+            " so; to fix single layers give --layer"
+        )
+    if options["sparsity"] is None and options["latency"] is None and not layers:
         return None
     return PruneConfig(
         sparsity=options["sparsity"] or 0.0,
@@ -174,6 +187,8 @@ def _prune_config(options: dict[str, Any]) -> PruneConfig | None:
         method=options["method"],
         reestimate=options["reestimate"],
         reorder=options["reorder"],
+        latency=options["latency"],
+        engine=options["engine"],
     )
 
 
@@ -225,9 +240,21 @@ def _command_line() -> str:
     return shlex.join(["pocketgraph", *sys.argv[1:]])
 
 
-@click.command(epilog="\b\nExamples:\n  pocketgraph explain small.tflite\n  pocketgraph explain pose_detection --json")
+_EXPLAIN_EXAMPLES = """\b
+Examples:
+  # by the rules of XNNPACK, the engine of phones and browsers
+  pocketgraph explain small.tflite
+  pocketgraph explain pose_detection --json
+\b
+  # in our own engine, measured on this machine
+  pocketgraph explain small.tflite --engine chw
+"""
+
+
+@click.command(epilog=_EXPLAIN_EXAMPLES)
 @click.argument("model")
-@click.option("--engine", type=click.Choice(["xnnpack"]), default="xnnpack", show_default=True, help="Whose rules.")
+@click.option("--engine", type=click.Choice(["xnnpack", "chw"]), default="xnnpack", show_default=True,
+              help="xnnpack: by its rules. chw: as our engine runs it here, with times.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def explain(model: str, engine: str, as_json: bool) -> None:
     """Say for each node of MODEL (a file or a zoo name) whether it runs sparse, and if not, which rule stops it."""
@@ -238,7 +265,8 @@ def explain(model: str, engine: str, as_json: bool) -> None:
     from pocketgraph.convert.terminal import progress_bars
 
     with progress_bars() as progress:
-        explanation = explain_model(read_source(model, progress), engine)
+        source = read_source(model, progress)
+        explanation = explain_model(source, engine, lambda done, total: progress("time", done, total))
     if as_json:
         click.echo(json.dumps(explanation.to_json(), indent=2))
     else:

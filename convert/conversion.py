@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +14,10 @@ from pocketgraph.convert.account import layers_of, versions, zeros_among
 from pocketgraph.convert.calibrate import load_inputs
 from pocketgraph.convert.checker import Checker
 from pocketgraph.convert.explain import explain_model
+from pocketgraph.convert.latency_file import as_written, missed, time_file
 from pocketgraph.convert.prune.calibration import Calibration
 from pocketgraph.convert.prune.config import PruneConfig
+from pocketgraph.convert.prune.latency import LatencyProfile
 from pocketgraph.convert.report import html_report
 from pocketgraph.convert.result import Account, ConvertResult
 from pocketgraph.convert.source import Progress, Source, open_source
@@ -85,12 +87,12 @@ def convert_model(
     labels
         Names of a classifier's classes for the report; by default those packed in the model.
     threads, seed
-        Of the engines that verify; of every random choice.
+        Of the engines that verify and time; of every random choice.
 
     Raises `PocketgraphError`. Returns the whole account.
     """
     started = time.monotonic()
-    if prune is not None and prune.sparsity == 0 and not any(prune.layers.values()):
+    if prune is not None and not prune.prunes:
         prune = None
     settings = ({} if prune is None else asdict(prune)) | {
         "sparse_initializers": sparse_initializers,
@@ -108,12 +110,21 @@ def convert_model(
         given = open_source(source, progress)
         dtype = dtype or ("f16" if given.half else "f32")
         _check_labels(labels, given.dense.main.outputs[0])
+        engine: Literal["xnnpack", "chw"] = "xnnpack" if prune is None or prune.latency is None else prune.engine
         known = preprocess or given.preprocess
         loaded = load_inputs(calibration, given.dense.main, known, samples)
         checking = load_inputs(held_back, given.dense.main, known, samples)
         tuning, checking = (loaded, checking) if loaded is None or checking is not None else loaded.split()
-        model, errors, recovery = _prune(
-            given, prune, tuning, recover=recover, recover_masks=recover_masks, seed=seed, progress=progress
+        model, errors, recovery, latency = _prune(
+            given,
+            prune,
+            tuning,
+            recover=recover,
+            recover_masks=recover_masks,
+            threads=threads,
+            seed=seed,
+            progress=progress,
+            written=lambda model: as_written(model, files[0], dtype, engine, sparse_initializers=sparse_initializers),
         )
         task = guess_task(given.kind, [tensor.shape for tensor in given.dense.main.outputs])
         chosen = known or Preprocess()
@@ -124,7 +135,14 @@ def convert_model(
         for file in files:
             progress(f"write {file.name}", 0, 0)
             part = staging.temporary(file)
-            rewrites = export(model, part, dtype=dtype, calibration=tuning, sparse_initializers=sparse_initializers)
+            rewrites = export(
+                model,
+                part,
+                dtype=dtype,
+                calibration=tuning,
+                sparse_initializers=sparse_initializers,
+                engine=engine,
+            )
             verification, note = checker.check(part, file)
             accounts.append(
                 _account(
@@ -137,6 +155,9 @@ def convert_model(
                     note=note,
                 )
             )
+        if latency is not None:
+            progress(f"latency {files[0].name}", 0, 0)
+            latency = time_file(latency, given.dense, staging.temporary(files[0]), files[0].name)
         layers = layers_of(model, errors)
         result = ConvertResult(
             source=given.name,
@@ -154,7 +175,10 @@ def convert_model(
             seconds=time.monotonic() - started,
             report="" if report is None else str(report),
             json_file="" if json_file is None else str(json_file),
-            notes=[note for note in (recovery, *_notes(given, known, loaded, prune, accounts)) if note],
+            notes=[
+                note for note in (recovery, missed(latency), *_notes(given, known, loaded, prune, accounts)) if note
+            ],
+            latency=latency,
         )
         if report is not None:
             progress("report", 0, 0)
@@ -195,6 +219,10 @@ def _check_options(
         raise UsageError("recovery fine-tunes a pruned model: give a sparsity too")
     if dtype == "int8" and any(file.suffix.lower() != ".tflite" for file in files):
         raise UsageError("int8 is for .tflite only: give f32 or f16 for the other formats")
+    if dtype == "int8" and prune is not None and prune.latency is not None:
+        raise UsageError(
+            "int8 weights are computed densely, so zeros do not make them faster: prune to a latency in f32 or f16"
+        )
     if dtype == "int8" and find_spec("ai_edge_quantizer") is None:
         raise MissingExtraError("writing int8 weights", "int8")
     if recover and find_spec("tensorflow") is None:
@@ -208,6 +236,11 @@ def _check_labels(labels: Sequence[str], output: Tensor) -> None:
 
 def _check_needs(prune: PruneConfig | None, recover: int) -> None:
     """Refuse what cannot be done without calibration inputs."""
+    if prune is not None and prune.latency is not None:
+        raise UsageError(
+            "pruning to a latency needs calibration inputs, to see what each layer can spare: give a folder of"
+            " pictures, a video or an .npz (--calibration)"
+        )
     if prune is not None and prune.needs_calibration:
         raise UsageError(
             f"pruning by {prune.method}{' with re-estimation' if prune.reestimate else ''} needs calibration inputs:"
@@ -234,16 +267,23 @@ def _prune(
     *,
     recover: int,
     recover_masks: Literal["fixed", "rigl"],
+    threads: int,
     seed: int,
     progress: Progress,
-) -> tuple[Model, dict[str, float | None], str]:
-    """The pruned model, each pruned layer's output error, and what recovery did, in words."""
+    written: Callable[[Model], Model],
+) -> tuple[Model, dict[str, float | None], str, LatencyProfile | None]:
+    """The pruned model, each pruned layer's output error, what recovery did, in words, and how a latency was kept."""
     if prune is None:
-        return given.dense.copy(), {}, ""
+        return given.dense.copy(), {}, "", None
     from pocketgraph.convert.prune.prune import prune_model
 
     pruned = prune_model(
-        given.dense, prune, calibration, lambda done, total, layer: progress(f"prune {layer}", done, total)
+        given.dense,
+        prune,
+        calibration,
+        lambda done, total, layer: progress(f"prune {layer}", done, total),
+        threads,
+        written,
     )
     model, words = pruned.model, ""
     if recover:
@@ -262,7 +302,7 @@ def _prune(
             progress=lambda done, total, loss: progress(f"recover, loss {loss:.4g}", done, total),
         )
         model, words = recovery.model, _recovered(recovery, recover)
-    return model, {layer.name: layer.error for layer in pruned.layers}, words
+    return model, {layer.name: layer.error for layer in pruned.layers}, words, pruned.latency
 
 
 def _notes(

@@ -8,21 +8,29 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from pocketgraph.convert import xnnpack_explain
+from pocketgraph.convert import chw_explain, xnnpack_explain
 from pocketgraph.convert.explanation import Explanation, NodeReport, short_name
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.graph import Model
 
 __all__ = ["ENGINES", "Explanation", "explain_model", "render"]
 
-ENGINES: dict[str, Callable[[Model], Explanation]] = {"xnnpack": xnnpack_explain.explain}
+Advance = Callable[[int, int], None]
+
+ENGINES: dict[str, Callable[[Model, Advance], Explanation]] = {
+    "chw": chw_explain.explain,
+    "xnnpack": lambda model, _: xnnpack_explain.explain(model),
+}
 
 
-def explain_model(model: Model, engine: str = "xnnpack") -> Explanation:
-    """Explain the main graph of `model` for `engine` (a key of `ENGINES`). Raises `UsageError` on another name."""
+def explain_model(model: Model, engine: str = "xnnpack", progress: Advance = lambda *_: None) -> Explanation:
+    """Explain the main graph of `model` for `engine`: `"xnnpack"` by its rules, `"chw"` by compiling and timing it.
+
+    `progress(done, total)` is told as times are taken. Raises `UsageError` on another name.
+    """
     if engine not in ENGINES:
         raise UsageError(f"no rules for the engine {engine!r}; there are: {', '.join(sorted(ENGINES))}")
-    return ENGINES[engine](model)
+    return ENGINES[engine](model, progress)
 
 
 def render(explanation: Explanation) -> RenderableType:
@@ -47,11 +55,18 @@ def render(explanation: Explanation) -> RenderableType:
 
 def _node_lines(explanation: Explanation) -> Iterator[RenderableType]:
     """A line for each node, and what stops it under it."""
-    yield Text(f"{'#':>4}  {'op':<18}{'output':<21}{'runs in ' + explanation.engine:<26}{'zeros':>6}", style="bold")
+    timed = explanation.microseconds is not None
+    most = 15 if timed else 20
+    wide = max([18 if timed else 24, *(len(node.runs) for node in explanation.nodes)]) + 2
+    head = f"{'#':>4}  {'op':<18}{'output':<{most + 1}}{'runs in ' + explanation.engine:<{wide}}{'zeros':>6}"
+    yield Text(head + (f"{'µs':>7}{'share':>7}" if timed else ""), style="bold")
     for node in explanation.nodes:
         zeros = f"{node.sparsity:.1%}" if node.weights else ""
-        line = Text(f"{node.index:>4}  {node.kind:<18}{short_name(node.name, 20):<21}")
-        yield line + _runs(node) + Text(f"{zeros:>6}")
+        line = Text(f"{node.index:>4}  {node.kind:<18}{short_name(node.name, most):<{most + 1}}")
+        line += Text(f"{node.runs:<{wide}}", style=_style(node)) + Text(f"{zeros:>6}")
+        if node.microseconds is not None and node.share is not None:
+            line += Text(f"{node.microseconds:>7,.0f}{node.share:>7.1%}")
+        yield line
         if why := _why(node, explanation):
             yield Padding(Text(why, style="dim"), (0, 0, 0, 6))
 
@@ -63,12 +78,7 @@ def _why(node: NodeReport, explanation: Explanation) -> str:
     return f"{node.rule}; {node.fix}" if node.rule and node.fix else node.rule
 
 
-def _runs(node: NodeReport) -> Text:
+def _style(node: NodeReport) -> str:
     if node.danger:
-        what, style = "wrongly", "bold red"
-    elif node.sparse:
-        what, style = f"sparse, block {node.block}" if node.block and node.block > 1 else "sparse", "green"
-    else:
-        what, style = ("channels first", "green") if node.in_cluster else ("dense", "")
-    place = f", {node.role} {node.cluster}" if node.role in ("start", "end") else ""
-    return Text(f"{what + place:<26}", style=style)
+        return "bold red"
+    return "green" if node.sparse or node.in_cluster else ""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pocketgraph.convert.examples import Example, Guess
 from pocketgraph.convert.explanation import Explanation, NodeReport
+from pocketgraph.convert.latency_views import html_section
 from pocketgraph.convert.pictures import data_uri
 from pocketgraph.convert.plots import Bar, Column, bars, columns
+from pocketgraph.convert.prune.budget import milliseconds
 from pocketgraph.convert.result import ConvertResult, Layer, explanation_summary, human_bytes
 from pocketgraph.runtime.page import page, section, table
 
@@ -30,6 +32,7 @@ def html_report(result: ConvertResult, examples: Sequence[Example] = ()) -> str:
         _sizes(result),
         _examples(result, examples),
         _outputs(result),
+        html_section(result.latency) if result.latency else "",
         _layers(result),
         _rewrites(result),
         _explain(result),
@@ -54,6 +57,12 @@ def _tiles(result: ConvertResult) -> str:
         (f"{result.sparsity:.0%}", "zeros in the pruned layers") if result.sparsity else None,
         (f"{result.overall:.0%}", f"zeros among all {result.parameters / 1e6:.2f} M weights")
         if result.overall
+        else None,
+        (
+            milliseconds(result.latency.measured),
+            f"a run in {result.latency.engine}, {result.latency.speedup[0]:.2f}x dense",
+        )
+        if result.latency
         else None,
     ]
     verification = next((output.verification for output in result.outputs if output.verification), None)

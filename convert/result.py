@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketgraph.convert.explanation import Explanation
+from pocketgraph.convert.prune.latency import LatencyProfile
 from pocketgraph.convert.verify import Verification
 from pocketgraph.convert.xnnpack_rules import THRESHOLD
 
@@ -54,7 +55,7 @@ class Account:
 class ConvertResult:
     """The whole account of a conversion. `sparsity` is over the layers that were pruned, `overall` over all weights.
 
-    `notes` are what the user should know beside the figures, a sentence each.
+    `notes` are what the user should know beside the figures, a sentence each; `latency` is how a budget was spent.
     """
 
     source: str
@@ -72,6 +73,7 @@ class ConvertResult:
     report: str = ""
     json_file: str = ""
     notes: list[str] = field(default_factory=list)
+    latency: LatencyProfile | None = None
 
     @property
     def verdict(self) -> str:

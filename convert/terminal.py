@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from pocketgraph.convert.explanation import distinct_names
+from pocketgraph.convert.latency_views import summary, terminal_table
 from pocketgraph.convert.result import ConvertResult, explanation_summary, human_bytes
 from pocketgraph.convert.source import Progress
 
@@ -79,6 +80,8 @@ def print_result(result: ConvertResult) -> None:
     console = Console(highlight=False)
     console.print(_files(result))
     pruned = [layer for layer in result.layers if layer.pruned]
+    if result.latency is not None:
+        console.print(terminal_table(result.latency))
     if pruned:
         console.print(
             f"{len(pruned)} of {len(result.layers)} layers pruned to {result.sparsity:.1%} zeros,"
@@ -94,6 +97,8 @@ def print_result(result: ConvertResult) -> None:
         if output.explanation is not None and pruned:
             text = f"{Path(output.path).name} in XNNPACK on ARM and wasm: {explanation_summary(output.explanation)}"
             console.print(f"[dim]{_plain(text)}[/dim]")
+    if result.latency is not None:
+        console.print(_plain(summary(result.latency)))
     for note in result.notes:
         console.print(f"[yellow]note: {_plain(note)}[/yellow]")
     if result.hint:

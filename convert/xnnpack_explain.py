@@ -26,6 +26,8 @@ def explain(model: Model) -> Explanation:
     numbers = {cluster: i for i, cluster in enumerate(clusters.clusters)}
     for node in delegated.nodes:
         _report(reports[node.index], node, delegated, clusters, numbers)
+    for report in reports.values():
+        report.runs = _runs(report)
     hidden = {i for i, op in enumerate(graph.ops) if op.kind in _UNPACKING and op.outputs[0] in delegated.constants}
     listed = [_cluster_report(numbers[c], c, clusters) for c in clusters.clusters]
     return Explanation(
@@ -57,6 +59,16 @@ def _report(
             report.block = None if filters is None else engine_block(filters)
     elif not report.rule:
         report.rule, report.fix = _why_inactive(cluster)
+
+
+def _runs(report: NodeReport) -> str:
+    if report.danger:
+        what = "wrongly"
+    elif report.sparse:
+        what = f"sparse, block {report.block}" if report.block and report.block > 1 else "sparse"
+    else:
+        what = "channels first" if report.in_cluster else "dense"
+    return f"{what}, {report.role} {report.cluster}" if report.role in ("start", "end") else what
 
 
 def _role(node: Node, cluster: Cluster, clusters: Clusters) -> Role:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from pocketgraph.convert.prune.budget import Budget
 from pocketgraph.models.errors import UsageError
 
 Distribution = Literal["uniform", "erk", "global", "measured"]
+Engine = Literal["chw"]
 Method = Literal["magnitude", "obc"]
 Pattern = Literal["1x1", "2x1", "4x1", "8x1"]
 
@@ -39,6 +41,12 @@ class PruneConfig:
         Restore the dense mean and variance of every layer's output after pruning; needs calibration inputs.
     reorder
         With a block pattern, put output channels that lose the same weights next to each other first.
+    latency
+        Prune until the model takes no longer than this in `engine` on this machine: `"3ms"`, `"1500us"`, or `"0.6x"` of
+        the dense model's time. Each layer gets the sparsity that keeps this at the least error, as measured;
+        `sparsity` and `distribution` are not read then. Needs calibration inputs.
+    engine
+        The engine that `latency` is measured in.
     """
 
     sparsity: float = 0.7
@@ -48,6 +56,8 @@ class PruneConfig:
     method: Method = "obc"
     reestimate: bool = True
     reorder: bool = True
+    latency: str | None = None
+    engine: Engine = "chw"
 
     def __post_init__(self) -> None:
         _check_fraction("sparsity", self.sparsity)
@@ -56,6 +66,18 @@ class PruneConfig:
         _check_choice("distribution", self.distribution, get_args(Distribution))
         _check_choice("pattern", self.pattern, get_args(Pattern))
         _check_choice("method", self.method, get_args(Method))
+        _check_choice("engine", self.engine, get_args(Engine))
+        _ = self.budget
+
+    @property
+    def budget(self) -> Budget | None:
+        """The latency to prune to. Raises `UsageError` where `latency` cannot be read."""
+        return None if self.latency is None else Budget.parse(self.latency)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether there is anything to do."""
+        return self.latency is not None or self.sparsity > 0 or any(self.layers.values())
 
     @property
     def block(self) -> int:
@@ -64,7 +86,12 @@ class PruneConfig:
 
     @property
     def needs_calibration(self) -> bool:
-        return self.method == "obc" or self.reestimate or self.distribution == "measured"
+        return self.method == "obc" or self.reestimate or self.measures_errors
+
+    @property
+    def measures_errors(self) -> bool:
+        """Whether each layer is pruned alone first to see what that does to the outputs."""
+        return self.distribution == "measured" or self.latency is not None
 
 
 def _check_fraction(what: str, value: float) -> None:

@@ -54,7 +54,7 @@ def cheapest(levels: Sequence[float], errors: Sequence[Matrix], sizes: Sequence[
     share = weights / max(weights.sum(), 1)
     if sparsity >= _MOST or not sizes:
         return uniform([(n,) for n in sizes], sparsity)
-    costs = [_curve(np.asarray(levels), np.asarray(error), grid) for error in errors]
+    costs = [curve(levels, error, grid) for error in errors]
 
     def at(price: float) -> Matrix:
         result: Matrix = grid[
@@ -73,13 +73,15 @@ def cheapest(levels: Sequence[float], errors: Sequence[Matrix], sizes: Sequence[
     return [float(s) for s in below + part * (above - below)]
 
 
-def _curve(levels: Matrix, errors: Matrix, grid: Matrix) -> Matrix:
-    """The errors at the sparsities of `grid`, which starts at 0: straight lines of log error over log odds."""
-    known = np.log(np.maximum(np.maximum.accumulate(errors), 1e-12))
-    x, at = np.log(levels / (1 - levels)), np.log(grid[1:] / (1 - grid[1:]))
+def curve(at: Sequence[float], measured: Matrix, grid: Matrix) -> Matrix:
+    """The errors at the sparsities of `grid`, which starts at 0, from those `measured` at `at`: straight lines of log
+    error over log odds."""
+    levels = np.asarray(at)
+    known = np.log(np.maximum(np.maximum.accumulate(np.asarray(measured)), 1e-12))
+    x, odds = np.log(levels / (1 - levels)), np.log(grid[1:] / (1 - grid[1:]))
     first = max((known[1] - known[0]) / (x[1] - x[0]), 1.0)
     last = max((known[-1] - known[-2]) / (x[-1] - x[-2]), 1.0)
-    log = np.interp(at, x, known) + first * np.minimum(at - x[0], 0) + last * np.maximum(at - x[-1], 0)
+    log = np.interp(odds, x, known) + first * np.minimum(odds - x[0], 0) + last * np.maximum(odds - x[-1], 0)
     return np.concatenate([[0.0], np.exp(log)])
 
 

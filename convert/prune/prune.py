@@ -8,14 +8,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pocketgraph.convert.prune.budget import Budget
 from pocketgraph.convert.prune.calibration import Calibration
+from pocketgraph.convert.prune.clock import CLOCKS
 from pocketgraph.convert.prune.config import PruneConfig
+from pocketgraph.convert.prune.latency import LatencyProfile, check_budget, spend
 from pocketgraph.convert.prune.layers import PrunableLayer, check_finite, prunable_layers
 from pocketgraph.convert.prune.masks import Matrix
 from pocketgraph.convert.prune.reestimate import set_weights
 from pocketgraph.convert.prune.reorder import reorder
 from pocketgraph.convert.prune.selection import choose_masks, layer_keys
 from pocketgraph.convert.prune.sensitivity import LEVELS, sensitivities
+from pocketgraph.convert.prune.timetable import TimeTable, time_table
 from pocketgraph.convert.prune.walk import Walk, dense_hessians
 from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UnsupportedError, UsageError
@@ -42,11 +46,15 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """The pruned model, its pruned layers in order, and a line for each group of channels that was reordered."""
+    """The pruned model, its pruned layers in order, and a line for each group of channels that was reordered.
+
+    `latency` says how a latency budget was spent, where there was one.
+    """
 
     model: Model
     layers: list[LayerResult]
     notes: list[str] = field(default_factory=list)
+    latency: LatencyProfile | None = None
 
     @property
     def sparsity(self) -> float:
@@ -57,19 +65,25 @@ class PruneResult:
 
 
 def prune_model(
-    model: Model, config: PruneConfig, calibration: Calibration | None = None, progress: Progress | None = None
+    model: Model,
+    config: PruneConfig,
+    calibration: Calibration | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+    written: Callable[[Model], Model] = lambda model: model,
 ) -> PruneResult:
     """Remove weights of `model` as `config` says; what is left makes up for them. `model` itself stays as it is.
 
     The result holds its zeros in dense float32 constants: exporting stores them sparse. `progress(done, total, layer)`
-    is called as layers are done. Raises `UsageError` where calibration inputs are needed and absent or a glob matches
-    no layer, `UnsupportedError` for a fully integer model, one with custom ops that would have to run, or one whose
-    weights are not numbers.
+    is called as layers are done. A latency is measured in an engine with so many `threads`, of what `written` makes of
+    the pruned model. Raises `UsageError` where calibration inputs are needed and absent, a glob matches no layer, or a
+    latency cannot be reached or is kept already, `UnsupportedError` for a fully integer model, one with custom ops that
+    would have to run, or one whose weights are not numbers.
     """
     if config.needs_calibration and not calibration:
-        raise UsageError(
-            f"pruning by {config.method}{' with re-estimation' if config.reestimate else ''} needs calibration inputs"
-        )
+        how = "to a latency" if config.latency else f"by {config.method}"
+        again = " with re-estimation" if config.reestimate and not config.latency else ""
+        raise UsageError(f"pruning {how}{again} needs calibration inputs")
     pruned = model.copy()
     Decompress()(pruned)
     graph = pruned.main
@@ -83,19 +97,29 @@ def prune_model(
         for layer, mask in zip(layers, masks, strict=True):
             set_weights(layer.op, layer.matrix() * mask)
         errors: dict[int, float] = {}
+        latency = None
     else:
-        errors = _with_inputs(pruned, layers, config, calibration, tell)
+        errors, latency = _with_inputs(pruned, layers, config, calibration, tell, threads, written)
     tell(1, 1, "done")
-    return PruneResult(pruned, [_result(layer, errors.get(layer.position)) for layer in layers], notes)
+    found = [_result(layer, errors.get(layer.position)) for layer in layers]
+    return PruneResult(pruned, found, notes, latency)
 
 
 def _with_inputs(
-    pruned: Model, layers: list[PrunableLayer], config: PruneConfig, calibration: Calibration, tell: Progress
-) -> dict[int, float]:
-    """Choose masks and walk the model with them; each layer's error."""
+    pruned: Model,
+    layers: list[PrunableLayer],
+    config: PruneConfig,
+    calibration: Calibration,
+    tell: Progress,
+    threads: int,
+    written: Callable[[Model], Model],
+) -> tuple[dict[int, float], LatencyProfile | None]:
+    """Choose masks and walk the model with them; each layer's error, and how a latency budget was spent."""
     dense = pruned.copy().main
     inputs = _inputs(dense, calibration)
-    free = [layer for layer in layers if layer.sparsity is None] if config.distribution == "measured" else []
+    budget = config.budget
+    table = None if budget is None else _timed(pruned, layers, config, budget, tell, threads)
+    free = [layer for layer in layers if layer.sparsity is None] if config.measures_errors else []
     total = 2 * len(layers) + len(free)
     done = 0
 
@@ -112,13 +136,42 @@ def _with_inputs(
         begin(layer)
         keys.append(layer_keys(layer, config, hessian))
     errors = sensitivities(pruned.main, _inputs(pruned.main, calibration), free, config, begin) if free else {}
+    latency = None
+    if budget is not None and table is not None:
+        latency = spend(
+            pruned,
+            layers,
+            keys,
+            errors,
+            table,
+            budget,
+            block=config.block,
+            engine=config.engine,
+            threads=threads,
+            clock=CLOCKS[config.engine](threads),
+            begin=lambda what: tell(done, total, what),
+            written=written,
+        )
     masks = choose_masks(layers, keys, config, (LEVELS, errors))
     by_position = {layer.position: layer for layer in layers}
     walk = Walk(dense, pruned.main, inputs, fit=config.method == "obc", reestimate=config.reestimate)
-    return walk.run(
-        {layer.position: mask for layer, mask in zip(layers, masks, strict=True)},
-        lambda position: begin(by_position[position]),
+    by_mask = {layer.position: mask for layer, mask in zip(layers, masks, strict=True)}
+    return walk.run(by_mask, lambda position: begin(by_position[position])), latency
+
+
+def _timed(
+    model: Model, layers: list[PrunableLayer], config: PruneConfig, budget: Budget, tell: Progress, threads: int
+) -> TimeTable:
+    """What layers take in the engine, for a budget that can be kept. Which weights go hardly matters to that: the
+    smallest do."""
+    plain = replace(config, method="magnitude")
+    keys = [layer_keys(layer, plain, None) for layer in layers]
+    clock = CLOCKS[config.engine](threads)
+    table = time_table(
+        model, layers, keys, config.block, clock, lambda done, total: tell(done, total, f"timing in {config.engine}")
     )
+    check_budget(budget, table, f"in the engine {config.engine} with {threads} thread{'s' * (threads > 1)} here")
+    return table
 
 
 def _reorder(graph: Graph, layers: list[PrunableLayer], config: PruneConfig) -> list[str]:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Model, path: Path, dtype: str, _calibration: Calibration | None = None, *, sparse_initializers: bool = False
+    model: Model,
+    path: Path,
+    dtype: str,
+    _calibration: Calibration | None = None,
+    *,
+    sparse_initializers: bool = False,
+    engine: str = "xnnpack",  # noqa: ARG001 - a word of .tflite: here nothing is rewritten for an engine
 ) -> list[str]:
     """Write `path`; with `sparse_initializers`, mostly-zero constants are stored as `sparse_initializer`.
 

@@ -23,8 +23,10 @@ def export(
     calibration: Calibration | None,
     *,
     sparse_initializers: bool = False,  # noqa: ARG001 - a word of ONNX: here sparse weights are always stored sparse
+    engine: str = "xnnpack",
 ) -> list[str]:
-    """Write `path`. Pruned float models are rewritten so that XNNPACK finds its sparse clusters (`ForXnnpack`).
+    """Write `path`. Pruned float models are rewritten so that XNNPACK finds its sparse clusters (`ForXnnpack`), unless
+    they are for the engine chw, which only loses time by that.
 
     int8 goes through ai-edge-quantizer: weights per channel, activations from `calibration`, or float activations
     without it. Zeros stay zeros, yet int8 weights are stored and multiplied densely: no engine runs them sparse.
@@ -38,11 +40,16 @@ def export(
         write_atomically(path, data)
         return notes + lines
     if Sparsify().would_encode(model):
-        notes += ForXnnpack()(model)
+        if engine == "xnnpack":
+            notes += ForXnnpack()(model)
+        else:
+            notes.append(
+                f"written for the engine {engine}: left as it is where XNNPACK would want rewrites to run sparse"
+            )
         if skipped_products(model.main) < 0:
             notes.append("weights are stored densely: XNNPACK would take this net for sparse and compute it wrongly")
         else:
-            notes += SplitFullyConnected()(model)
+            notes += SplitFullyConnected()(model) if engine == "xnnpack" else []
             notes += Sparsify()(model)
     if dtype == "f16":
         notes += Half()(model)

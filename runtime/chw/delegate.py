@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ ISA_VARIABLE = "POCKETGRAPH_CPU"
 @dataclass(eq=False)
 class _Own:
     plan: Plan
+    graph: Graph
     inputs: list[Tensor]
     outputs: list[Tensor]
 
@@ -35,20 +37,34 @@ class _Lent:
     """Ops that LiteRT runs."""
 
     engine: LiteRT
+    graph: Graph
     inputs: list[Tensor]
     outputs: list[Tensor]
+
+
+@dataclass(frozen=True)
+class PartTime:
+    """The median seconds of each step of a part; of a part that LiteRT runs (`plan` is None) all in one, with what
+    handing over its tensors takes."""
+
+    graph: Graph
+    plan: Plan | None
+    steps: list[float]
 
 
 class Chw:
     """A model in the CHW engine. Runs of one instance take turns; instances run side by side."""
 
-    def __init__(self, model: Model, threads: int) -> None:
+    def __init__(self, model: Model, threads: int, *, keeps_weights: bool = False) -> None:
+        """Compile `model`. With `keeps_weights` the graphs of its parts keep their constants, for who looks at them."""
         self._lock = threading.Lock()
         graph, parts = compiled_parts(model)
         self._inputs, self._outputs = graph.inputs, graph.outputs
         isa = os.environ.get(ISA_VARIABLE, "")
         try:
-            self._parts = [_compile(part, threads, isa, alone=len(parts) == 1) for part in parts]
+            self._parts = [
+                _compile(part, threads, isa, keeps_weights=keeps_weights or len(parts) > 1) for part in parts
+            ]
         except ValueError as error:
             if (isa and "instruction set" in str(error)) or "processor has no" in str(error):
                 raise UsageError(f"{ISA_VARIABLE} is {isa!r}: {error}") from error
@@ -87,19 +103,34 @@ class Chw:
 
     def profile(self, inputs: Mapping[str, Array], runs: int = 10) -> list[tuple[str, str, float]]:
         """The op's name and kind and the median seconds of each step of the engine's own parts."""
-        steps: list[tuple[str, str, float]] = []
+        return [
+            (*label, seconds)
+            for part in self.time_parts(inputs, runs)
+            if part.plan is not None
+            for label, seconds in zip(part.plan.labels, part.steps, strict=True)
+        ]
+
+    def time_parts(self, inputs: Mapping[str, Array], runs: int = 10) -> list[PartTime]:
+        """What every part takes, in the order they run."""
+        times: list[PartTime] = []
         with self._lock:
             found = {t: np.require(inputs[t.name], requirements=["C", "A"]) for t in self._inputs}
             for part in self._parts:
                 given = [found[tensor] for tensor in part.inputs]
                 if isinstance(part, _Lent):
-                    results = part.engine.run({t.name: a for t, a in zip(part.inputs, given, strict=True)})
-                    found.update({tensor: results[tensor.name] for tensor in part.outputs})
+                    seconds = []
+                    for _ in range(runs):
+                        start = time.perf_counter()
+                        results = part.engine.run({t.name: a for t, a in zip(part.inputs, given, strict=True)})
+                        seconds.append(time.perf_counter() - start)
+                        found.update({tensor: results[tensor.name] for tensor in part.outputs})
+                    times.append(PartTime(part.graph, None, [float(np.median(seconds))]))
                     continue
                 made = [np.empty(tensor.shape, np.float32) for tensor in part.outputs]
-                steps += profile(part.plan, given, made, runs)
+                steps = [seconds for _, _, seconds in profile(part.plan, given, made, runs)]
+                times.append(PartTime(part.graph, part.plan, steps))
                 found.update(zip(part.outputs, made, strict=True))
-        return steps
+        return times
 
     def plans(self) -> list[Plan]:
         """The plans of the parts that the engine runs itself."""
@@ -151,11 +182,11 @@ def _products(op: Op) -> int:
     return op.outputs[0].size * inner
 
 
-def _compile(part: Part, threads: int, isa: str, *, alone: bool) -> _Own | _Lent:
+def _compile(part: Part, threads: int, isa: str, *, keeps_weights: bool) -> _Own | _Lent:
     graph = part.graph
     if part.own:
-        return _Own(Plan(graph, threads, isa, keeps_weights=not alone), graph.inputs, graph.outputs)
-    return _Lent(LiteRT(write_tflite(Model([graph])), threads), graph.inputs, graph.outputs)
+        return _Own(Plan(graph, threads, isa, keeps_weights=keeps_weights), graph, graph.inputs, graph.outputs)
+    return _Lent(LiteRT(write_tflite(Model([graph])), threads), graph, graph.inputs, graph.outputs)
 
 
 def _spec(tensor: Tensor) -> TensorSpec:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pocketgraph.models.graph import Graph
+from pocketgraph.models.graph import Graph, Op
 from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.builder import Builder
 from pocketgraph.runtime.chw.rules import RULES, key
@@ -15,25 +16,39 @@ from pocketgraph.runtime.chw.tune import Choices, Layer, Packing, choose
 from pocketgraph.runtime.chw.values import Floats
 
 
+@dataclass(frozen=True)
+class Fused:
+    """Ops that became steps together, and the numbers of these steps: none where the reader does an op's work."""
+
+    ops: list[Op]
+    steps: list[int]
+
+
 class Plan:
     """A program and what its steps are.
 
     `labels` has the op's name and kind for every step, `packings` the layer and its packing for every step that
-    multiplies weights.
+    multiplies weights, `fused` which ops became which steps.
     """
 
     def __init__(self, graph: Graph, threads: int, isa: str, *, keeps_weights: bool = True) -> None:
         """Compile `graph`. Without `keeps_weights` its constants are dropped as soon as they are packed."""
         builder = Builder(graph, _core.lanes(isa), threads)
+        groups: list[tuple[list[Op], set[str]]] = []
         for op in graph.ops:
             if op not in builder.absorbed:
+                before, tasks = set(builder.absorbed), len(builder.tasks)
                 RULES[key(op)].emit(builder, op)
+                taken = [other for other in graph.ops if other is op or other in builder.absorbed - before]
+                groups.append((taken, {task.name for task in builder.tasks[tasks:]}))
         self.program, self.labels = builder.program(isa)
         del builder
         if not keeps_weights:
             for tensor in graph.tensors():
                 if tensor not in graph.outputs:
                     tensor.data = None
+        inner = [(step, name) for step, (name, kind) in enumerate(self.labels) if kind not in ("input", "output")]
+        self.fused = [Fused(ops, [step for step, name in inner if name in names]) for ops, names in groups]
         self.packings: dict[int, tuple[Layer, Packing]] = {}
         choices = Choices(threads, self.program.isa)
         for step in range(self.program.steps):

@@ -150,5 +150,5 @@ def test_the_table_names_nodes_reasons_and_dangers() -> None:
 
 
 def test_unknown_engines_are_refused() -> None:
-    with pytest.raises(UsageError, match="no rules for the engine 'abacus'; there are: xnnpack"):
+    with pytest.raises(UsageError, match="no rules for the engine 'abacus'; there are: chw, xnnpack"):
         explain_model(example(), "abacus")
