@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,8 @@ from pocketgraph.runtime import RunnableModel
 from pocketgraph.runtime.chw import Chw
 from pocketgraph.runtime.delegate import Array
 
-_SECONDS, _LEAST, _MOST = 3.0, 7, 200
+_TURNS = 3
+_SECONDS, _LEAST, _MOST = 1.5, 8, 200  # of a turn's rounds
 
 Advance = Callable[[int, int], None]
 """`advance(done, total)`: told as models are compiled and rounds are run."""
@@ -23,7 +25,7 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Timing:
-    """One model's times in seconds: every run of the whole, and the median of each op's own steps, by the op's name.
+    """One model's times in seconds: runs of the whole, and the median of each op's own steps, by the op's name.
 
     Ops that are part of another one's step, or that the engine does not run itself, have no entry.
     """
@@ -41,31 +43,41 @@ class Clock(Protocol):
     """Measures models in one engine. For tests write one whose times are made up."""
 
     def measure(self, models: Sequence[Model], advance: Advance) -> list[Timing]:
-        """Time `models` in turns, round by round in random order: entry i of every `runs` is from round i."""
+        """Time `models` in turns, round by round in random order; as many `runs` for each."""
 
 
 class ChwClock:
     """The CHW engine, its layers packed as measured, on random inputs.
 
     Layers are timed in place, as parts of runs of the whole net: their inputs then lie in the cache, or do not, as they
-    will when it counts.
+    will when it counts. What makes a run slower than others is something else on the machine, or where a model's memory
+    happened to come to lie: each model is compiled several times, of which the fastest counts, and of its runs, and of
+    those of each step, the faster half.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
 
     def measure(self, models: Sequence[Model], advance: Advance) -> list[Timing]:
+        total = _TURNS * 2 * len(models)
+        turns = [
+            self._turn(models, partial(_advance, advance, 2 * len(models) * turn, total)) for turn in range(_TURNS)
+        ]
+        fastest = [min(timings, key=lambda timing: timing.whole) for timings in zip(*turns, strict=True)]
+        shortest = min(len(timing.runs) for timing in fastest)
+        return [Timing(timing.runs[:shortest], timing.steps) for timing in fastest]
+
+    def _turn(self, models: Sequence[Model], advance: Callable[[int], None]) -> list[Timing]:
         engines: list[Chw] = []
-        total = 2 * len(models)
         for model in models:
-            advance(len(engines), total)
+            advance(len(engines))
             engines.append(Chw(model, self._threads))
         feeds = [random_feed(engine) for engine in engines]
         steps: list[list[dict[str, float]]] = [[] for _ in engines]
         runs: list[list[float]] = [[] for _ in engines]
-        random, start, rounds = np.random.default_rng(0), time.perf_counter(), 0
         for engine, feed in zip(engines, feeds, strict=True):
             engine.run(feed)
+        random, start, rounds = np.random.default_rng(0), time.perf_counter(), 0
         while rounds < _LEAST or (time.perf_counter() - start < _SECONDS and rounds < _MOST):
             for i in random.permutation(len(engines)):
                 steps[i].append(_by_name(engines[i].profile(feeds[i], 1)))
@@ -74,13 +86,23 @@ class ChwClock:
                 runs[i].append(time.perf_counter() - begin)
             rounds += 1
             passed = max(rounds / _MOST, min(rounds / _LEAST, (time.perf_counter() - start) / _SECONDS))
-            advance(len(models) + int(len(models) * min(passed, 1.0)), total)
+            advance(len(models) + int(len(models) * min(passed, 1.0)))
         for engine in engines:
             engine.close()
         return [
-            Timing(whole, {name: float(np.median([one[name] for one in found])) for name in found[0]})
+            Timing(_quiet(whole), {name: float(np.median(_quiet([one[name] for one in found]))) for name in found[0]})
             for whole, found in zip(runs, steps, strict=True)
         ]
+
+
+def _advance(advance: Advance, before: int, total: int, done: int) -> None:
+    advance(before + done, total)
+
+
+def _quiet(seconds: Sequence[float]) -> list[float]:
+    """The faster half, in the order they came."""
+    middle = float(np.median(seconds))
+    return [s for s in seconds if s <= middle][: (len(seconds) + 1) // 2]
 
 
 def random_feed(engine: Chw) -> dict[str, Array]:
