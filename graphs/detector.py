@@ -39,9 +39,7 @@ class Detector:
     upper body.
     """
 
-    def __init__(
-        self, kind: str, min_score: float = 0.5, delegate: DelegateName = "auto", threads: int = 1
-    ) -> None:
+    def __init__(self, kind: str, min_score: float = 0.5, delegate: DelegateName = "auto", threads: int = 1) -> None:
         if kind not in _KINDS:
             raise UsageError(f"no detector {kind!r}; there are {', '.join(_KINDS)}")
         if not 0 <= min_score <= 1:

@@ -30,7 +30,31 @@ _RIGHT_EYE = [
     *(263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398),
     *(359, 255, 339, 254, 253, 252, 256, 341, 463, 467, 260, 259, 257, 258, 286, 414),
     *(446, 261, 448, 449, 450, 451, 452, 453, 464, 342, 445, 444, 443, 442, 441, 413),
-    *(265, 353, 276, 283, 282, 295, 372, 340, 346, 347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296, 336, 285, 417),
+    *(
+        265,
+        353,
+        276,
+        283,
+        282,
+        295,
+        372,
+        340,
+        346,
+        347,
+        348,
+        349,
+        350,
+        357,
+        465,
+        383,
+        300,
+        293,
+        334,
+        296,
+        336,
+        285,
+        417,
+    ),
 ]
 _EYE_CONTOUR = 16  # an iris lies as deep as the mean of its eye's first 16 points
 _MESH, _IRIS = 468, 5
@@ -46,8 +70,10 @@ class FaceLandmarker:
         name = "face_landmark_with_attention" if refine else "face_landmark"
         self._stage = Stage(name, keep_aspect=False, delegate=delegate, threads=threads)
         self._refine = refine
-        self._least = math.log(min_presence / (1 - min_presence)) if 0 < min_presence < 1 else math.copysign(
-            math.inf, min_presence - 0.5
+        self._least = (
+            math.log(min_presence / (1 - min_presence))
+            if 0 < min_presence < 1
+            else math.copysign(math.inf, min_presence - 0.5)
         )
 
     def __call__(self, image: Image, rect: Rect) -> Landmarks | None:

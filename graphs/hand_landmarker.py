@@ -25,7 +25,8 @@ _DEPTH = 0.4  # MediaPipe's normalize_z for hands
 
 @dataclass(frozen=True)
 class Hand:
-    """`landmarks` 21, normalised to the picture; `world` the same in metres; `side` as in a mirrored picture.
+    """`landmarks` 21, normalised to the picture; `world` the same in metres; `side` as MediaPipe names it,
+    which takes the picture for a mirror.
 
     `side_score` is 0.5..1, `presence` 0..1. Where the landmarker was asked for landmarks alone, `world` is None and side
     and its score are what a pipeline knows otherwise.
@@ -69,9 +70,9 @@ class HandLandmarker:
         if len(outputs) == 2:
             return Hand(landmarks, presence)
         world = rotate_world(decode_landmarks(outputs[3], _COUNT), rect.rotation)
-        right = float(outputs[2].flat[0])
-        side: Side = "Right" if right >= 0.5 else "Left"
-        return Hand(landmarks, presence, world, side, max(right, 1 - right))
+        left = float(outputs[2].flat[0])
+        side: Side = "Left" if left >= 0.5 else "Right"
+        return Hand(landmarks, presence, world, side, max(left, 1 - left))
 
     def close(self) -> None:
         """Release the engine."""

@@ -25,7 +25,7 @@ from pocketgraph.runtime.vision.rect import (
     hand_rect_from_pose,
     rect_around,
     rect_from_alignment,
-    rect_of_box,
+    rect_of_keypoints,
     rotation_between,
     transform_rect,
 )
@@ -124,6 +124,5 @@ class FacePart:
 
 def _face_of_keypoints(keypoints: FloatArray, size: Size) -> Rect:
     """A detected face's region from its six keypoints (MediaPipe: `FaceDetectionFrontDetectionsToRoi`)."""
-    box = np.concatenate([keypoints.min(axis=0), keypoints.max(axis=0)])
     rotation = rotation_between(keypoints[0], keypoints[1], 0.0, size)
-    return transform_rect(rect_of_box(box, rotation), size, 2.0, shift_y=-0.1)
+    return transform_rect(rect_of_keypoints(keypoints, rotation), size, 2.0, shift_y=-0.1)

@@ -179,7 +179,9 @@ def _load(
 def _spec(tensor: Tensor) -> TensorSpec:
     kind = tensor.dtype.numpy
     if kind is None:
-        raise UnsupportedError(f"{tensor.name!r} is {tensor.dtype.value}, which no input or output of this model may be")
+        raise UnsupportedError(
+            f"{tensor.name!r} is {tensor.dtype.value}, which no input or output of this model may be"
+        )
     return TensorSpec(tensor.name, tensor.shape, kind)
 
 

@@ -101,4 +101,6 @@ def rotate_world(landmarks: Landmarks, rotation: float) -> Landmarks:
 
 def mirror(landmarks: Landmarks) -> Landmarks:
     """Normalised landmarks of a picture flipped left to right, for the picture as it was."""
-    return replace(landmarks, points=landmarks.points * np.array([-1, 1, 1], np.float32) + np.array([1, 0, 0], np.float32))
+    return replace(
+        landmarks, points=landmarks.points * np.array([-1, 1, 1], np.float32) + np.array([1, 0, 0], np.float32)
+    )

@@ -33,9 +33,9 @@ def weighted_nms(found: Detections, min_overlap: float = 0.3) -> Detections:
         scores.append(found.scores[0])
         if same.any():
             group = found.take(np.nonzero(same)[0])
-            weights = group.scores / group.scores.sum()
-            boxes.append(weights @ group.boxes)
-            keypoints.append(np.tensordot(weights, group.keypoints, 1))
+            total = _sum(group.scores)
+            boxes.append(_sum(group.boxes * group.scores[:, None]) / total)
+            keypoints.append(_sum(group.keypoints * group.scores[:, None, None]) / total)
         else:  # a box without area overlaps nothing, itself included
             boxes.append(found.boxes[0])
             keypoints.append(found.keypoints[0])
@@ -44,3 +44,8 @@ def weighted_nms(found: Detections, min_overlap: float = 0.3) -> Detections:
             break
         found = found.take(left)
     return Detections(np.stack(boxes), np.stack(keypoints), np.array(scores, np.float32))
+
+
+def _sum(values: FloatArray) -> FloatArray:
+    """The sum over the first axis, one after the other in single precision, as upstream adds."""
+    return np.asarray(np.add.accumulate(values)[-1], np.float32)

@@ -52,9 +52,7 @@ class OneEuro:
     timestamps tell the real one.
     """
 
-    def __init__(
-        self, min_cutoff: float, beta: float, derivate_cutoff: float = 1.0, frequency: float = 30.0
-    ) -> None:
+    def __init__(self, min_cutoff: float, beta: float, derivate_cutoff: float = 1.0, frequency: float = 30.0) -> None:
         if min(min_cutoff, derivate_cutoff, frequency) <= 0:
             raise UsageError(f"cutoffs and frequency must be above 0: {min_cutoff}, {derivate_cutoff}, {frequency}")
         self._min_cutoff, self._beta, self._derivate_cutoff = min_cutoff, beta, derivate_cutoff
