@@ -34,9 +34,9 @@ _KINDS = {
 class Detector:
     """Finds what `kind` says: `face_short`, `face_full`, `palm_full`, `palm_lite` or `pose`.
 
-    Keypoints: faces have right eye, left eye, nose tip, mouth, right ear, left ear; palms wrist, index, middle, ring and
-    pinky knuckles, two of the thumb; people hip centre, a point on the circle around the body, and the same two of the
-    upper body.
+    Keypoints: faces have right eye, left eye, nose tip, mouth, right ear, left ear; palms wrist, index, middle, ring
+    and pinky knuckles, two of the thumb; people the middle of the hips, a point on the circle around the body, and the
+    same two of the upper body.
     """
 
     def __init__(self, kind: str, min_score: float = 0.5, delegate: DelegateName = "auto", threads: int = 1) -> None:

@@ -25,18 +25,17 @@ _DEPTH = 0.4  # MediaPipe's normalize_z for hands
 
 @dataclass(frozen=True)
 class Hand:
-    """`landmarks` 21, normalised to the picture; `world` the same in metres; `side` as MediaPipe names it,
-    which takes the picture for a mirror.
+    """`landmarks` 21, normalised to the picture; `world` the same in metres; `presence` 0..1.
 
-    `side_score` is 0.5..1, `presence` 0..1. Where the landmarker was asked for landmarks alone, `world` is None and side
-    and its score are what a pipeline knows otherwise.
+    `side` is the hand's, taking the picture for a mirror's as MediaPipe does, and `side_score` 0.5..1. Where only
+    landmarks were asked for, `world` is None and the side is not told.
     """
 
     landmarks: Landmarks
     presence: float
     world: Landmarks | None = None
-    side: Side = "Right"
-    side_score: float = 1.0
+    side: Side | None = None
+    side_score: float = 0.0
 
 
 class HandLandmarker:

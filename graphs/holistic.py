@@ -50,7 +50,7 @@ class Holistic:
         static: bool = False,
         smooth: bool = True,
         segmentation: bool = False,
-        smooth_segmentation: bool = True,
+        smooth_segmentation: bool = False,
         refine_face: bool = False,
         hands: bool = True,
         face: bool = True,
@@ -58,8 +58,13 @@ class Holistic:
         min_tracking_confidence: float = 0.5,
         delegate: DelegateName = "auto",
         threads: int = 2,
+        pose_threads: int | None = None,
     ) -> None:
-        """`threads` 2 runs the pose on two cores, then the other parts beside each other."""
+        """`threads` is how many parts run beside each other, `pose_threads` how many the pose's engines use.
+
+        By default the pose uses all `threads`, which answers soonest; for `stream` 1 is better, as the pose then runs
+        beside the other parts anyway.
+        """
         self._pose = Pose(
             static=static,
             smooth=smooth,
@@ -68,7 +73,7 @@ class Holistic:
             min_detection_confidence=min_detection_confidence,
             min_tracking_confidence=min_tracking_confidence,
             delegate=delegate,
-            threads=threads,
+            threads=pose_threads or threads,
         )
         self._left = HandPart("left", delegate) if hands else None
         self._right = HandPart("right", delegate) if hands else None
@@ -89,10 +94,10 @@ class Holistic:
         return _gather(pose, self._begin_parts(image, pose))
 
     def stream(self, frames: Iterable[Image]) -> Iterator[HolisticResult]:
-        """The results of `frames` in order, at the highest rate: the next pose is found beside this frame's hands and face.
+        """The results of `frames` in order, fastest: the next pose is found beside this frame's hands and face.
 
-        Results equal those of calling the instance frame by frame; up to two frames are read ahead. Frames count as 1/30
-        s apart and must not change while they are worked on.
+        Results equal those of calling the instance frame by frame; up to two frames are read ahead. Frames count as
+        1/30 s apart and must not change while they are worked on.
         """
         if self._workers is None:
             yield from map(self, frames)

@@ -37,7 +37,7 @@ class Pose:
     """The pose of one person. MediaPipe: `solutions.pose` with `model_complexity` 1.
 
     `static` treats each picture on its own, without smoothing. `smooth` steadies landmarks, `smooth_segmentation` the
-    mask.
+    mask: off by default, because upstream's, though on by default there, has no effect in the 0.10.21 wheel.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Pose:
         static: bool = False,
         smooth: bool = True,
         segmentation: bool = False,
-        smooth_segmentation: bool = True,
+        smooth_segmentation: bool = False,
         min_detection_confidence: float = 0.5,
         min_tracking_confidence: float = 0.5,
         delegate: DelegateName = "auto",
@@ -91,7 +91,7 @@ class Pose:
         return pose_rect(found.keypoints[0], size) if len(found) else None
 
     def _lose(self) -> None:
-        """What upstream forgets in a frame without a pose: places in the picture, but not world places or visibility."""
+        """Forget what upstream forgets in a frame without a pose: places in the picture, not in the world."""
         self._rect = None
         self._alignment.reset()
         if self._smoothing is not None:

@@ -78,7 +78,7 @@ def transform_landmarks(landmarks: FloatArray, matrix: FloatArray, _options: Map
 
 
 _KERNELS: dict[str, Kernel] = {
-    "Landmarks2TransformMatrix": lambda landmarks, options: landmarks_to_matrix(landmarks, options),
+    "Landmarks2TransformMatrix": landmarks_to_matrix,
     "TransformTensorBilinear": transform_tensor,
     "TransformLandmarks": transform_landmarks,
 }

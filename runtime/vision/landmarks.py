@@ -1,4 +1,4 @@
-"""Landmark outputs decoded: from a model's numbers to points of the picture, and world coordinates to the camera's axes."""
+"""Landmark outputs decoded: a model's numbers as points of the picture, and world coordinates on the camera's axes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sigmoid(values: FloatArray) -> FloatArray:
 def decode_landmarks(
     tensor: FloatArray, count: int, input_size: Size | None = None, normalize_z: float = 1.0
 ) -> Landmarks:
-    """`count` landmarks from a model's output of 2, 3 or 5 numbers each: x, y, z, and visibility and presence as logits.
+    """`count` landmarks from a model's output: x, y, perhaps z, perhaps visibility and presence as logits.
 
     With `input_size` x and y come out as parts of the model's input, z as part of its width divided by `normalize_z`
     besides (0.4 for hands); without, all are left as they are (world coordinates). Where the output has more landmarks,
@@ -89,18 +89,18 @@ def project_landmarks(landmarks: Landmarks, rect: Rect) -> Landmarks:
     )
     middle = np.array([0.5, 0.5, 0.0], np.float32)
     center = np.array([rect.x_center, rect.y_center, 0.0], np.float32)
-    return replace(landmarks, points=(landmarks.points - middle) @ turn + center)
+    return replace(landmarks, points=np.asarray((landmarks.points - middle) @ turn + center, np.float32))
 
 
 def rotate_world(landmarks: Landmarks, rotation: float) -> Landmarks:
     """World landmarks of a turned crop, in the axes of the picture. MediaPipe: `WorldLandmarkProjectionCalculator`."""
     cos, sin = math.cos(rotation), math.sin(rotation)
-    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    turn: FloatArray = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
     return replace(landmarks, points=landmarks.points @ turn)
 
 
 def mirror(landmarks: Landmarks) -> Landmarks:
     """Normalised landmarks of a picture flipped left to right, for the picture as it was."""
-    return replace(
-        landmarks, points=landmarks.points * np.array([-1, 1, 1], np.float32) + np.array([1, 0, 0], np.float32)
-    )
+    points = landmarks.points.copy()
+    points[:, 0] = 1 - points[:, 0]
+    return replace(landmarks, points=points)

@@ -53,7 +53,8 @@ def unwarp_mask(mask: FloatArray, crop: Crop) -> FloatArray:
 class MaskSmoothing:
     """Blends a mask with the one before, most where the new one is undecided.
 
-    `ratio` (0..1) is the part of the old mask where the new one says 0.5. MediaPipe: `SegmentationSmoothingCalculator`.
+    `ratio` (0..1) is the part of the old mask where the new one says 0.5. MediaPipe: `SegmentationSmoothingCalculator`;
+    its pose graph asks for 0.7, but masks of the 0.10.21 wheel show 0, the calculator's default: no blending.
     """
 
     def __init__(self, ratio: float = 0.7) -> None:

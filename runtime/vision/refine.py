@@ -19,9 +19,9 @@ def refine_from_heatmap(
     """Move each landmark to the centre of mass of its heatmap around it, where the heatmap is confident.
 
     `heatmap` `[height, width, n]` holds logits, one channel a landmark; landmarks are parts of it. The window of
-    `kernel` cells is cut at the edges. A landmark outside, or one whose window stays below `min_confidence`, is kept; z,
-    visibility and presence are kept always. MediaPipe: `RefineLandmarksFromHeatmapCalculator`; its graph asks for a kernel
-    of 7, but the 0.10.21 wheel moves landmarks as 9, the calculator's default, does.
+    `kernel` cells is cut at the edges. A landmark outside, or one whose window stays below `min_confidence`, is kept;
+    z, visibility and presence are kept always. MediaPipe: `RefineLandmarksFromHeatmapCalculator`; its graph asks for a
+    kernel of 7, but the 0.10.21 wheel moves landmarks as 9, the calculator's default, does.
     """
     height, width, count = heatmap.shape
     if count != len(landmarks):

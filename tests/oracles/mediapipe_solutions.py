@@ -24,7 +24,7 @@ import mediapipe as mp
 from people_data import VIDEOS, checksum, frames, pictures
 
 solutions = mp.solutions
-_MASK = 24  # masks are kept as this many cells a side, each the mean of its pixels
+_MASK = 12  # masks are kept as this many cells a side, each the mean of its pixels
 
 
 def _whole(values: Any) -> list:
@@ -116,7 +116,10 @@ def main() -> None:
         "selfie": (solutions.selfie_segmentation.SelfieSegmentation(0), _selfie),
         "selfie_landscape": (solutions.selfie_segmentation.SelfieSegmentation(1), _selfie),
         "holistic": (solutions.holistic.Holistic(True), _holistic(every)),
-        "holistic_refined": (solutions.holistic.Holistic(True, refine_face_landmarks=True), _holistic(every)),
+        "holistic_refined": (
+            solutions.holistic.Holistic(True, refine_face_landmarks=True),
+            lambda r: {"face": _points(r.face_landmarks, every)},
+        ),
     }
     for name, (solution, read) in static.items():
         _write(options.out, name, _run(solution, still, read))
