@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.vision.image_to_tensor import Crop
+from pocketgraph.runtime.vision.landmarks import sigmoid
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -39,7 +40,7 @@ def decode_detections(
     """Boxes that score at least `min_score`, best first, normalised to the model's input.
 
     `raw_boxes` `[n, 4 + 2 k]` hold centre, size and keypoints as x, y pairs in pixels of an input of side `scale`,
-    centre and keypoints from the anchor; `raw_scores` `[n]` are logits, clipped at +-100. Boxes of negative size are
+    centre and keypoints from the anchor; `raw_scores` `[n]` are logits. Boxes of negative size are
     dropped. MediaPipe: `TensorsToDetectionsCalculator` with `reverse_output_order`.
     """
     if raw_boxes.shape[0] != len(anchors) or raw_scores.shape[0] != len(anchors):
@@ -47,7 +48,7 @@ def decode_detections(
     # compare logits first: most anchors see nothing, and exp() of them all would cost more than the rest
     least = -math.inf if min_score <= 0 else math.inf if min_score >= 1 else math.log(min_score / (1 - min_score))
     index = np.nonzero(raw_scores >= np.float32(least - 1e-4))[0]
-    scores = 1.0 / (1.0 + np.exp(-np.clip(raw_scores[index], np.float32(-100), np.float32(100))))
+    scores = sigmoid(raw_scores[index])
     index, scores = index[scores >= np.float32(min_score)], scores[scores >= np.float32(min_score)]
     order = np.argsort(-scores, kind="stable")
     index, scores = index[order], scores[order]

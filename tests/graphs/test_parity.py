@@ -6,9 +6,9 @@ side is 720.
 
 One video asks for more than any two engines agree on: in `signing_selfie_test_video` a blurred hand passes before a
 face and most of the body is out of the picture. There the pose model, three quarters of whose weights are zero, turns
-differences in the last bit of its input into pixels, and each crop follows from the last. Our own pipeline on LiteRT and
-on ONNX Runtime differs there by 0.3 pixels in the median and 3.6 at the 95th percentile in the pose, and by 1.2 and 13
-in the right hand: limits for that video are no tighter.
+differences in the last bit of its input into pixels, and each crop follows from the last. Our own pipeline on LiteRT
+and on ONNX Runtime differs there by 0.3 pixels in the median and 3.6 at the 95th percentile in the pose, and by 1.2 and
+13 in the right hand: limits for that video are no tighter.
 """
 
 from __future__ import annotations
