@@ -10,7 +10,7 @@ from pocketgraph.graphs.detector import Detector
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.detections import Detections
-from pocketgraph.runtime.vision.image_to_tensor import Image, check_image
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 
 
 class FaceDetection:
@@ -30,8 +30,7 @@ class FaceDetection:
 
     def __call__(self, image: Image) -> Detections:
         """The faces in an RGB picture, best first, normalised to it. Keypoints as in `Detector`."""
-        check_image(image)
-        return self._detector(image)
+        return self._detector(as_picture(image))
 
     def close(self) -> None:
         """Release the engine."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from typing_extensions import Self
 from pocketgraph.graphs.holistic_parts import FacePart, HandPart
 from pocketgraph.graphs.pose import Pose, PoseResult
 from pocketgraph.runtime.model import DelegateName
-from pocketgraph.runtime.vision.image_to_tensor import Image, check_image
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
 FACE, HAND, BODY = 468, 21, 33
@@ -89,7 +90,7 @@ class Holistic:
 
     def __call__(self, image: Image, timestamp_us: int | None = None) -> HolisticResult:
         """The landmarks of the next frame. Without `timestamp_us` frames count as 1/30 s apart."""
-        check_image(image)
+        image = as_picture(image)
         pose = self._pose(image, timestamp_us)
         return _gather(pose, self._begin_parts(image, pose))
 
@@ -102,16 +103,21 @@ class Holistic:
         if self._workers is None:
             yield from map(self, frames)
             return
-        rest = iter(frames)
+        rest = map(as_picture, frames)
         frame = next(rest, None)
         pending = None if frame is None else self._workers.submit(self._pose, frame)
-        following = next(rest, None)
-        while frame is not None and pending is not None:
-            pose = pending.result()
-            pending = None if following is None else self._workers.submit(self._pose, following)
-            parts = self._begin_parts(frame, pose)
-            frame, following = following, None if following is None else next(rest, None)
-            yield _gather(pose, parts)
+        parts: list[Future[Landmarks | None] | None] = []
+        try:
+            following = next(rest, None)
+            while frame is not None and pending is not None:
+                pose = pending.result()
+                pending = None if following is None else self._workers.submit(self._pose, following)
+                parts = self._begin_parts(frame, pose)
+                frame, following = following, None if following is None else next(rest, None)
+                yield _gather(pose, parts)
+        finally:  # whoever stops listening finds no engine at work
+            running: list[Future[Any]] = [future for future in (pending, *parts) if future is not None]
+            wait(running)
 
     def _begin_parts(self, image: Image, pose: PoseResult | None) -> list[Future[Landmarks | None] | None]:
         """Left hand, right hand and face on their way, side by side where there are workers."""
@@ -144,6 +150,7 @@ class Holistic:
 
 
 def _gather(pose: PoseResult | None, parts: list[Future[Landmarks | None] | None]) -> HolisticResult:
+    wait([part for part in parts if part is not None])  # an error in one leaves none of the others running
     left, right, face = (None if part is None else part.result() for part in parts)
     if pose is None:
         return HolisticResult()

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from pocketgraph.graphs.detector import Detector
 from pocketgraph.graphs.pose_landmarker import PoseLandmarker, RawPose, pose_rect
 from pocketgraph.runtime.model import DelegateName
-from pocketgraph.runtime.vision.image_to_tensor import Image, check_image
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.mask import MaskSmoothing
 from pocketgraph.runtime.vision.rect import Rect, Size, rect_from_alignment
@@ -76,7 +76,7 @@ class Pose:
 
     def __call__(self, image: Image, timestamp_us: int | None = None) -> PoseResult | None:
         """The pose in the next frame, or None. Without `timestamp_us` frames count as 1/30 s apart."""
-        check_image(image)
+        image = as_picture(image)
         size = image.shape[1], image.shape[0]
         self._timestamp = self._timestamp + FRAME_US if timestamp_us is None else timestamp_us
         rect = self._rect if self._rect is not None else self._detect(image, size)

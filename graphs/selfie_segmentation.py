@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from pocketgraph.graphs.stage import Stage
 from pocketgraph.runtime.model import DelegateName
-from pocketgraph.runtime.vision.image_to_tensor import Image, check_image
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.mask import resize_mask
 
 
@@ -24,8 +24,7 @@ class SelfieSegmentation:
 
     def __call__(self, image: Image) -> npt.NDArray[np.float32]:
         """The mask `[height, width]` of an RGB picture, 0 background to 1 person."""
-        check_image(image)
-        self._stage(image)
+        self._stage(as_picture(image))
         return resize_mask(self._stage.outputs[0][0, :, :, 0], (image.shape[1], image.shape[0]))
 
     def close(self) -> None:

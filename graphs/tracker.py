@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.vision.association import associate
 from pocketgraph.runtime.vision.detections import Detections
-from pocketgraph.runtime.vision.image_to_tensor import Image, check_image
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.rect import Rect, Size
 
 Found = TypeVar("Found")
@@ -44,7 +44,7 @@ class Tracker(Generic[Found]):
 
     def __call__(self, image: Image) -> list[Found]:
         """The objects in the next frame (or, with `static`, in any picture)."""
-        check_image(image)
+        image = as_picture(image)
         size = image.shape[1], image.shape[0]
         detected: list[Rect] = []
         if len(self._rects) < self._most:

@@ -47,13 +47,18 @@ class Crop:
         return np.array(_to_pixels(self.rect, self.size, (1, 1))) / np.array(self.size, np.float64)[:, None]
 
 
-def check_image(image: Image) -> None:
-    """Raise `UsageError` unless `image` is an RGB picture: uint8 `[height, width, 3]`, not empty."""
+def as_picture(image: Image) -> Image:
+    """`image` if it is an RGB picture, uint8 `[height, width, 3]`; a copy where its pixels do not lie side by side.
+
+    Raises `UsageError` where it is none.
+    """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         what = f"{image.dtype}{list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise UsageError(f"a picture must be an RGB array, uint8 [height, width, 3], got {what}")
     if image.size == 0 or max(image.shape) > _MOST_PIXELS:
         raise UsageError(f"a picture has sides of 1 to {_MOST_PIXELS} pixels, got {list(image.shape[:2])}")
+    # OpenCV copies what is turned or flipped, in every call: once is enough
+    return image if image.strides[1:] == (3, 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
 
 
 def padded(rect: Rect, size: Size, input_size: Size) -> Crop:

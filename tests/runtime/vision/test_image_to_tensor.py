@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pocketgraph.models.errors import UsageError
-from pocketgraph.runtime.vision.image_to_tensor import ImageToTensor, check_image, padded
+from pocketgraph.runtime.vision.image_to_tensor import ImageToTensor, as_picture, padded
 from pocketgraph.runtime.vision.rect import Rect
 
 
@@ -85,7 +85,19 @@ def test_an_impossible_rectangle_is_refused(rect: Rect, image: np.ndarray) -> No
 )
 def test_what_is_no_picture_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(UsageError, match="picture"):
-        check_image(bad)
+        as_picture(bad)
+
+
+def test_pixels_that_do_not_lie_side_by_side_are_copied_once(image: np.ndarray) -> None:
+    assert as_picture(image) is image
+    part = image[2:6, 3:9]
+    assert as_picture(part) is part
+    flipped = image[..., ::-1]
+    assert as_picture(flipped).flags.c_contiguous
+    np.testing.assert_array_equal(as_picture(flipped), flipped)
+    to_tensor = ImageToTensor((6, 4))
+    to_tensor(part)
+    np.testing.assert_array_equal(to_tensor.tensor[0], part * np.float32(1 / 255))
 
 
 def test_impossible_settings_are_refused() -> None:
