@@ -5,10 +5,11 @@ that has mediapipe 0.10.21, it is run again and must give them again. Distances 
 side is 720.
 
 One video asks for more than any two engines agree on: in `signing_selfie_test_video` a blurred hand passes before a
-face and most of the body is out of the picture. There the pose model, three quarters of whose weights are zero, turns
-differences in the last bit of its input into pixels, and each crop follows from the last. Our own pipeline on LiteRT
-and on ONNX Runtime differs there by 0.3 pixels in the median and 3.6 at the 95th percentile in the pose, and by 1.2 and
-13 in the right hand: limits for that video are no tighter.
+face and most of the body is out of the picture. In static mode the pose agrees there to 0.02 pixels in the median; in
+tracking mode each crop follows from the last answer, and the pose model, three quarters of whose weights are zero, turns
+differences in the last bit of a crop into pixels. Our own pipeline on LiteRT and on ONNX Runtime differs there by 0.3
+pixels in the median and 3.6 at the 95th percentile in the pose, and by 1.2 and 13 in the blurred right hand, in static
+mode by as much as from MediaPipe: limits for that video are no tighter.
 """
 
 from __future__ import annotations
@@ -204,7 +205,16 @@ def test_selfie_masks_are_alike(name: str, shared_data: Path) -> None:
     assert max(worst) < 0.05
 
 
-@pytest.mark.parametrize("name", ["holistic", f"holistic_{SELFIE}", f"holistic_{SIGNING}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "holistic",
+        f"holistic_{SELFIE}",
+        f"holistic_{SIGNING}",
+        f"holistic_static_{SELFIE}",
+        f"holistic_static_{SIGNING}",
+    ],
+)
 def test_bodies_hands_and_faces_are_alike(name: str, shared_data: Path) -> None:
     parts = {part: Tally() for part in ("pose", "left_hand", "right_hand", "face")}
     visibility = []
@@ -218,12 +228,12 @@ def test_bodies_hands_and_faces_are_alike(name: str, shared_data: Path) -> None:
             assert found.pose.visibility is not None
             visibility.append(np.abs(_points(expected["pose"])[:, 3] - found.pose.visibility).max())
 
-    holistic = Holistic(static=name == "holistic", delegate="litert")
+    holistic = Holistic(static=name == "holistic" or "static" in name, delegate="litert")
     _compare(name, shared_data, holistic, compare)
     if SELFIE in name:
-        parts["pose"].check(tail=4.0)
-        parts["right_hand"].check(4.0, 30.0, 0.94)
-        del parts["pose"], parts["right_hand"]
+        parts.pop("right_hand").check(4.0, 30.0, 0.94)
+    if name == f"holistic_{SELFIE}":
+        parts.pop("pose").check(tail=4.0)
     for tally in parts.values():
         tally.check()
     assert max(visibility) < 0.03

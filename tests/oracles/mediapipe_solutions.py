@@ -2,7 +2,7 @@
 
 Run by `tests/graphs/test_parity.py` with an interpreter that has mediapipe 0.10.21:
 `python mediapipe_solutions.py PEOPLE OUT [--every N]`, where PEOPLE is the folder people/ of the shared data. Pictures
-go through one object each in static mode, videos in tracking mode. Numbers are whole, in units of 1e-5. Of the 468 or
+go through one object each in static mode, videos in tracking mode and Holistic in both. Numbers are whole, in units of 1e-5. Of the 468 or
 478 face landmarks every N-th is kept (default 9). MediaPipe runs on the CPU, with its own model files.
 """
 
@@ -130,6 +130,7 @@ def main() -> None:
             "hands": (solutions.hands.Hands(), _hands),
             "pose": (solutions.pose.Pose(enable_segmentation=True), _pose),
             "holistic": (solutions.holistic.Holistic(), _holistic(every)),
+            "holistic_static": (solutions.holistic.Holistic(True), _holistic(every)),
         }
         for name, (solution, read) in tracking.items():
             _write(options.out, f"{name}_{video}", _run(solution, images, read))
