@@ -6,10 +6,10 @@ side is 720.
 
 One video asks for more than any two engines agree on: in `signing_selfie_test_video` a blurred hand passes before a
 face and most of the body is out of the picture. In static mode the pose agrees there to 0.02 pixels in the median; in
-tracking mode each crop follows from the last answer, and the pose model, three quarters of whose weights are zero, turns
-differences in the last bit of a crop into pixels. Our own pipeline on LiteRT and on ONNX Runtime differs there by 0.3
-pixels in the median and 3.6 at the 95th percentile in the pose, and by 1.2 and 13 in the blurred right hand, in static
-mode by as much as from MediaPipe: limits for that video are no tighter.
+tracking mode each crop follows from the last answer, and the pose model, three quarters of whose weights are zero,
+turns differences in the last bit of a crop into pixels. Our own pipeline on LiteRT and on ONNX Runtime differs there by
+0.3 pixels in the median and 3.6 at the 95th percentile in the pose, and by 1.2 and 13 in the blurred right hand, in
+static mode by as much as from MediaPipe: limits for that video are no tighter.
 """
 
 from __future__ import annotations

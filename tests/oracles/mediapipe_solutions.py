@@ -2,8 +2,9 @@
 
 Run by `tests/graphs/test_parity.py` with an interpreter that has mediapipe 0.10.21:
 `python mediapipe_solutions.py PEOPLE OUT [--every N]`, where PEOPLE is the folder people/ of the shared data. Pictures
-go through one object each in static mode, videos in tracking mode and Holistic in both. Numbers are whole, in units of 1e-5. Of the 468 or
-478 face landmarks every N-th is kept (default 9). MediaPipe runs on the CPU, with its own model files.
+go through one object each in static mode, videos in tracking mode and Holistic in both. Numbers are whole, in units of
+1e-5. Of the 468 or 478 face landmarks every N-th is kept (default 9). MediaPipe runs on the CPU, with its own model
+files.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ def _mask(mask: np.ndarray | None) -> list | None:
 def _holistic(every: int) -> Callable[[Any], dict]:
     return lambda r: {
         "pose": _points(r.pose_landmarks, visibility=True),
-        "world": _points(r.pose_world_landmarks),
         "left_hand": _points(r.left_hand_landmarks),
         "right_hand": _points(r.right_hand_landmarks),
         "face": _points(r.face_landmarks, every),
