@@ -1,1 +1,30 @@
-"""Ready pipelines."""
+"""Ready pipelines: from pictures to faces, hands, poses and masks.
+
+Each is a class that is called with one RGB frame after the other::
+
+    from pocketgraph.graphs import Holistic
+
+    with Holistic() as holistic:
+        for result in holistic.stream(frames):
+            print(result.pose, result.left_hand, result.right_hand, result.face)
+"""
+
+from pocketgraph.graphs.face_detection import FaceDetection
+from pocketgraph.graphs.face_mesh import FaceMesh
+from pocketgraph.graphs.hand_landmarker import Hand
+from pocketgraph.graphs.hands import Hands
+from pocketgraph.graphs.holistic import Holistic, HolisticResult
+from pocketgraph.graphs.pose import Pose, PoseResult
+from pocketgraph.graphs.selfie_segmentation import SelfieSegmentation
+
+__all__ = [
+    "FaceDetection",
+    "FaceMesh",
+    "Hand",
+    "Hands",
+    "Holistic",
+    "HolisticResult",
+    "Pose",
+    "PoseResult",
+    "SelfieSegmentation",
+]

@@ -1,0 +1,157 @@
+"""Body, hands and face of one person: 543 landmarks, each part found where the body's landmarks say it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from pocketgraph.graphs.holistic_parts import FacePart, HandPart
+from pocketgraph.graphs.pose import Pose, PoseResult
+from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
+from pocketgraph.runtime.vision.landmarks import Landmarks
+
+FACE, HAND, BODY = 468, 21, 33
+
+
+@dataclass(frozen=True)
+class HolisticResult:
+    """What one frame shows; parts that were not found or not asked for are None.
+
+    Landmarks are normalised to the picture: `pose` 33 with visibility, `left_hand` and `right_hand` 21, `face` 468 (478
+    refined). `world` are the pose's in metres. `mask` `[height, width]`, 0..1, is the person's.
+    """
+
+    pose: Landmarks | None = None
+    world: Landmarks | None = None
+    left_hand: Landmarks | None = None
+    right_hand: Landmarks | None = None
+    face: Landmarks | None = None
+    mask: npt.NDArray[np.float32] | None = None
+
+
+class Holistic:
+    """Pose, then both hands and the face side by side. MediaPipe: `solutions.holistic` with `model_complexity` 1.
+
+    Hands: region from the pose, re-cropped by a small model, tracked by their own landmarks as long as those agree.
+    Face: region from the pose, a face detector inside it, tracked likewise. `hands` and `face` switch parts off. With
+    `static` the pose of each picture stands on its own; hands and face are still tracked where they agree with it, as
+    upstream does: call `reset` between pictures for independence. Call an instance from one thread at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        static: bool = False,
+        smooth: bool = True,
+        segmentation: bool = False,
+        smooth_segmentation: bool = False,
+        refine_face: bool = False,
+        hands: bool = True,
+        face: bool = True,
+        min_detection_confidence: float = 0.5,
+        min_tracking_confidence: float = 0.5,
+        delegate: DelegateName = "auto",
+        threads: int = 2,
+        pose_threads: int | None = None,
+    ) -> None:
+        """`threads` is how many parts run beside each other, `pose_threads` how many the pose's engines use.
+
+        By default the pose uses all `threads`, which answers soonest; for `stream` 1 is better, as the pose then runs
+        beside the other parts anyway.
+        """
+        self._pose = Pose(
+            static=static,
+            smooth=smooth,
+            segmentation=segmentation,
+            smooth_segmentation=smooth_segmentation,
+            min_detection_confidence=min_detection_confidence,
+            min_tracking_confidence=min_tracking_confidence,
+            delegate=delegate,
+            threads=pose_threads or threads,
+        )
+        self._left = HandPart("left", delegate) if hands else None
+        self._right = HandPart("right", delegate) if hands else None
+        self._face = FacePart(refine=refine_face, delegate=delegate) if face else None
+        self._workers = ThreadPoolExecutor(threads, "holistic") if threads > 1 else None
+
+    def reset(self) -> None:
+        """Forget everything seen so far."""
+        self._pose.reset()
+        for part in (self._left, self._right, self._face):
+            if part is not None:
+                part.reset()
+
+    def __call__(self, image: Image, timestamp_us: int | None = None) -> HolisticResult:
+        """The landmarks of the next frame. Without `timestamp_us` frames count as 1/30 s apart."""
+        image = as_picture(image)
+        pose = self._pose(image, timestamp_us)
+        return _gather(pose, self._begin_parts(image, pose))
+
+    def stream(self, frames: Iterable[Image]) -> Iterator[HolisticResult]:
+        """The results of `frames` in order, fastest: the next pose is found beside this frame's hands and face.
+
+        Results equal those of calling the instance frame by frame; up to two frames are read ahead. Frames count as
+        1/30 s apart and must not change while they are worked on.
+        """
+        if self._workers is None:
+            yield from map(self, frames)
+            return
+        rest = map(as_picture, frames)
+        frame = next(rest, None)
+        pending = None if frame is None else self._workers.submit(self._pose, frame)
+        parts: list[Future[Landmarks | None] | None] = []
+        try:
+            following = next(rest, None)
+            while frame is not None and pending is not None:
+                pose = pending.result()
+                pending = None if following is None else self._workers.submit(self._pose, following)
+                parts = self._begin_parts(frame, pose)
+                frame, following = following, None if following is None else next(rest, None)
+                yield _gather(pose, parts)
+        finally:  # whoever stops listening finds no engine at work
+            running: list[Future[Any]] = [future for future in (pending, *parts) if future is not None]
+            wait(running)
+
+    def _begin_parts(self, image: Image, pose: PoseResult | None) -> list[Future[Landmarks | None] | None]:
+        """Left hand, right hand and face on their way, side by side where there are workers."""
+        landmarks = None if pose is None else pose.landmarks
+        begun: list[Future[Landmarks | None] | None] = []
+        for part in (self._left, self._right, self._face):
+            future: Future[Landmarks | None] | None = None
+            if part is not None and (landmarks is None or self._workers is None):
+                future = Future()
+                future.set_result(part(image, landmarks))
+            elif part is not None and self._workers is not None:
+                future = self._workers.submit(part, image, landmarks)
+            begun.append(future)
+        return begun
+
+    def close(self) -> None:
+        """Release the engines."""
+        if self._workers is not None:
+            self._workers.shutdown()
+        self._pose.close()
+        for part in (self._left, self._right, self._face):
+            if part is not None:
+                part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _gather(pose: PoseResult | None, parts: list[Future[Landmarks | None] | None]) -> HolisticResult:
+    wait([part for part in parts if part is not None])  # an error in one leaves none of the others running
+    left, right, face = (None if part is None else part.result() for part in parts)
+    if pose is None:
+        return HolisticResult()
+    return HolisticResult(pose.landmarks, pose.world, left, right, face, pose.mask)

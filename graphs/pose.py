@@ -1,0 +1,142 @@
+"""A person's pose: 33 landmarks in the picture and in metres, followed and steadied through a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from pocketgraph.graphs.detector import Detector
+from pocketgraph.graphs.pose_landmarker import PoseLandmarker, RawPose, pose_rect
+from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
+from pocketgraph.runtime.vision.landmarks import Landmarks
+from pocketgraph.runtime.vision.mask import MaskSmoothing
+from pocketgraph.runtime.vision.rect import Rect, Size, rect_from_alignment
+from pocketgraph.runtime.vision.smoothing import LandmarkSmoothing, VisibilitySmoothing
+
+FRAME_US = 33_333
+"""Microseconds between frames whose time is not told, as MediaPipe's solutions assume: 30 a second."""
+
+
+@dataclass(frozen=True)
+class PoseResult:
+    """`landmarks` 33, normalised to the picture, `world` the same in metres around the hips.
+
+    Both have visibility and presence. `mask` `[height, width]`, 0..1, where asked for.
+    """
+
+    landmarks: Landmarks
+    world: Landmarks
+    mask: npt.NDArray[np.float32] | None = None
+
+
+class Pose:
+    """The pose of one person. MediaPipe: `solutions.pose` with `model_complexity` 1.
+
+    `static` treats each picture on its own, without smoothing. `smooth` steadies landmarks, `smooth_segmentation` the
+    mask: off by default, because upstream's, though on by default there, has no effect in the 0.10.21 wheel.
+    """
+
+    def __init__(
+        self,
+        *,
+        static: bool = False,
+        smooth: bool = True,
+        segmentation: bool = False,
+        smooth_segmentation: bool = False,
+        min_detection_confidence: float = 0.5,
+        min_tracking_confidence: float = 0.5,
+        delegate: DelegateName = "auto",
+        threads: int = 1,
+    ) -> None:
+        self._detector = Detector("pose", min_detection_confidence, delegate, threads)
+        self._landmarker = PoseLandmarker(
+            segmentation=segmentation, min_presence=min_tracking_confidence, delegate=delegate, threads=threads
+        )
+        self._static = static
+        self._smoothing = _Smoothing() if smooth and not static else None
+        self._mask_smoothing = MaskSmoothing() if segmentation and smooth_segmentation and not static else None
+        self._alignment_visibility = VisibilitySmoothing()
+        self._alignment = LandmarkSmoothing(0.01, 10.0)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the person followed so far."""
+        self._rect: Rect | None = None
+        self._timestamp = 0
+        self._alignment.reset()
+        self._alignment_visibility.reset()
+        if self._smoothing is not None:
+            self._smoothing.reset()
+        if self._mask_smoothing is not None:
+            self._mask_smoothing.reset()
+
+    def __call__(self, image: Image, timestamp_us: int | None = None) -> PoseResult | None:
+        """The pose in the next frame, or None. Without `timestamp_us` frames count as 1/30 s apart."""
+        image = as_picture(image)
+        size = image.shape[1], image.shape[0]
+        self._timestamp = self._timestamp + FRAME_US if timestamp_us is None else timestamp_us
+        rect = self._rect if self._rect is not None else self._detect(image, size)
+        raw = None if rect is None else self._landmarker(image, rect)
+        if raw is None:
+            self._lose()
+            return None
+        return self._result(raw, size)
+
+    def _detect(self, image: Image, size: Size) -> Rect | None:
+        found = self._detector(image)
+        return pose_rect(found.keypoints[0], size) if len(found) else None
+
+    def _lose(self) -> None:
+        """Forget what upstream forgets in a frame without a pose: places in the picture, not in the world."""
+        self._rect = None
+        self._alignment.reset()
+        if self._smoothing is not None:
+            self._smoothing.lose()
+
+    def _result(self, raw: RawPose, size: Size) -> PoseResult:
+        landmarks, world, mask = raw.landmarks, raw.world, raw.mask
+        if not self._static:
+            extent = rect_from_alignment(raw.alignment.points[0], raw.alignment.points[1], 90.0, size)
+            steady = self._alignment(self._alignment_visibility(raw.alignment), self._timestamp, size, extent)
+            self._rect = pose_rect(steady.points, size)
+            if self._smoothing is not None:
+                landmarks, world = self._smoothing(raw, self._timestamp, size, extent)
+        if mask is not None and self._mask_smoothing is not None:
+            mask = self._mask_smoothing(mask)
+        return PoseResult(landmarks, world, mask)
+
+    def close(self) -> None:
+        """Release the engines."""
+        self._detector.close()
+        self._landmarker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Smoothing:
+    """The four filters of a pose (constants of MediaPipe's `pose_landmark_filtering.pbtxt`)."""
+
+    def __init__(self) -> None:
+        self._visibility, self._world_visibility = VisibilitySmoothing(), VisibilitySmoothing()
+        self._places = LandmarkSmoothing(0.05, 80.0)
+        self._world = LandmarkSmoothing(0.1, 40.0, by_size=False)
+
+    def reset(self) -> None:
+        for part in (self._visibility, self._world_visibility, self._places, self._world):
+            part.reset()
+
+    def lose(self) -> None:
+        self._places.reset()
+
+    def __call__(self, raw: RawPose, timestamp_us: int, size: Size, extent: Rect) -> tuple[Landmarks, Landmarks]:
+        landmarks = self._places(self._visibility(raw.landmarks), timestamp_us, size, extent)
+        world = self._world(self._world_visibility(raw.world), timestamp_us)
+        return landmarks, world

@@ -1,0 +1,38 @@
+"""The people in front: how likely each pixel is a person."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from pocketgraph.graphs.stage import Stage
+from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
+from pocketgraph.runtime.vision.mask import resize_mask
+
+
+class SelfieSegmentation:
+    """A mask for each picture. MediaPipe: `solutions.selfie_segmentation`.
+
+    `landscape` takes the faster model for wide pictures.
+    """
+
+    def __init__(self, *, landscape: bool = False, delegate: DelegateName = "auto", threads: int = 1) -> None:
+        name = "selfie_segmentation_landscape" if landscape else "selfie_segmentation"
+        self._stage = Stage(name, keep_aspect=False, border="zero", delegate=delegate, threads=threads)
+
+    def __call__(self, image: Image) -> npt.NDArray[np.float32]:
+        """The mask `[height, width]` of an RGB picture, 0 background to 1 person."""
+        self._stage(as_picture(image))
+        return resize_mask(self._stage.outputs[0][0, :, :, 0], (image.shape[1], image.shape[0]))
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._stage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

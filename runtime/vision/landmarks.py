@@ -1,0 +1,106 @@
+"""Landmark outputs decoded: a model's numbers as points of the picture, and world coordinates on the camera's axes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.rect import Rect, Size
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """`points` float32 `[n, 3]` (x, y, z), `visibility` and `presence` `[n]`, 0..1, where the model tells them.
+
+    Normalised landmarks have x and y as parts of the picture's width and height and z on the scale of x, smaller nearer
+    to the camera. World landmarks are in metres.
+    """
+
+    points: FloatArray
+    visibility: FloatArray | None = None
+    presence: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def take(self, index: slice | list[int]) -> Landmarks:
+        """The landmarks at `index`."""
+        visibility = None if self.visibility is None else self.visibility[index]
+        presence = None if self.presence is None else self.presence[index]
+        return Landmarks(self.points[index], visibility, presence)
+
+
+def sigmoid(values: FloatArray) -> FloatArray:
+    """1 / (1 + exp(-x)), elementwise, without overflow."""
+    return np.float32(1.0) / (np.float32(1.0) + np.exp(-np.clip(values, np.float32(-80), np.float32(80))))
+
+
+def decode_landmarks(
+    tensor: FloatArray, count: int, input_size: Size | None = None, normalize_z: float = 1.0
+) -> Landmarks:
+    """`count` landmarks from a model's output: x, y, perhaps z, perhaps visibility and presence as logits.
+
+    With `input_size` x and y come out as parts of the model's input, z as part of its width divided by `normalize_z`
+    besides (0.4 for hands); without, all are left as they are (world coordinates). Where the output has more landmarks,
+    the first are read. MediaPipe: `TensorsToLandmarksCalculator`.
+    """
+    width = tensor.size // count
+    if width < 2 or tensor.size % count:
+        raise UsageError(f"{tensor.size} values cannot be {count} landmarks of 2 or more numbers")
+    table = tensor.reshape(count, width)
+    points = np.zeros((count, 3), np.float32)
+    points[:, : min(width, 3)] = table[:, :3]
+    if input_size is not None:
+        points /= np.array([input_size[0], input_size[1], input_size[0] * normalize_z], np.float32)
+    visibility = sigmoid(table[:, 3]) if width > 3 else None
+    presence = sigmoid(table[:, 4]) if width > 4 else None
+    return Landmarks(points, visibility, presence)
+
+
+def unletterbox_landmarks(landmarks: Landmarks, padding: tuple[float, float]) -> Landmarks:
+    """Landmarks of a letterboxed input, as parts of what lies inside the padding (see `Crop.padding`).
+
+    MediaPipe: `LandmarkLetterboxRemovalCalculator`.
+    """
+    if padding == (0.0, 0.0):
+        return landmarks
+    across, down = padding
+    start = np.array([across, down, 0.0], np.float32)
+    inside = np.array([1 - 2 * across, 1 - 2 * down, 1 - 2 * across], np.float32)
+    return replace(landmarks, points=(landmarks.points - start) / inside)
+
+
+def project_landmarks(landmarks: Landmarks, rect: Rect) -> Landmarks:
+    """Landmarks as parts of a rectangle that is square in pixels, as parts of the picture; z on the scale of x.
+
+    MediaPipe: `LandmarkProjectionCalculator` with `NORM_RECT`, which turns in normalised coordinates: right for square
+    rectangles only, as all of its landmark graphs use.
+    """
+    cos, sin = math.cos(rect.rotation), math.sin(rect.rotation)
+    turn = np.array(
+        [[cos * rect.width, sin * rect.height, 0], [-sin * rect.width, cos * rect.height, 0], [0, 0, rect.width]],
+        np.float32,
+    )
+    middle = np.array([0.5, 0.5, 0.0], np.float32)
+    center = np.array([rect.x_center, rect.y_center, 0.0], np.float32)
+    return replace(landmarks, points=np.asarray((landmarks.points - middle) @ turn + center, np.float32))
+
+
+def rotate_world(landmarks: Landmarks, rotation: float) -> Landmarks:
+    """World landmarks of a turned crop, in the axes of the picture. MediaPipe: `WorldLandmarkProjectionCalculator`."""
+    cos, sin = math.cos(rotation), math.sin(rotation)
+    turn: FloatArray = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    return replace(landmarks, points=landmarks.points @ turn)
+
+
+def mirror(landmarks: Landmarks) -> Landmarks:
+    """Normalised landmarks of a picture flipped left to right, for the picture as it was."""
+    points = landmarks.points.copy()
+    points[:, 0] = 1 - points[:, 0]
+    return replace(landmarks, points=points)
