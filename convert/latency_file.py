@@ -13,6 +13,8 @@ from pocketgraph.convert.targets import export
 from pocketgraph.models.files import read_model
 from pocketgraph.models.graph import Model
 
+_BUSY = 1.1
+
 
 def as_written(
     model: Model, file: Path, dtype: str, engine: Literal["xnnpack", "chw"], *, sparse_initializers: bool
@@ -35,8 +37,9 @@ def missed(profile: LatencyProfile | None) -> str:
     """What to say where the file is not within `TOLERANCE` of the budget, else nothing."""
     if profile is None or abs(profile.off) <= TOLERANCE:
         return ""
+    busy = f", but the dense model now takes {profile.slower:.2f}x as long as when its layers were timed"
     return (
         f"{profile.measured_on} takes {milliseconds(profile.measured)}, {abs(profile.off):.0%}"
-        f" {'more' if profile.off > 0 else 'less'} than the budget of {milliseconds(profile.budget)}:"
-        " measure again when the machine is idle, or ask for another latency"
+        f" {'more' if profile.off > 0 else 'less'} than the budget of {milliseconds(profile.budget)}"
+        f"{busy if profile.slower > _BUSY else ''}: measure again when the machine is idle, or ask for another latency"
     )

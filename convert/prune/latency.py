@@ -46,7 +46,8 @@ class LatencyProfile:
 
     `budget` is what `asked` came to and `predicted` the sum over the table; `dense` and `measured` are medians of one
     run in which both took turns, `speedup` is their ratio with its 95 % interval, and `measured_on` what was timed.
-    `least` is the fastest that pruning could have made the model.
+    `least` is the fastest that pruning could have made the model, `dense_then` what the dense model took when the table
+    was made.
     """
 
     engine: str
@@ -59,8 +60,14 @@ class LatencyProfile:
     measured: float
     speedup: tuple[float, float, float]
     layers: list[LayerTime]
+    dense_then: float = 0.0
     measured_on: str = "the pruned graph"
     tries: list[float] = field(default_factory=list)
+
+    @property
+    def slower(self) -> float:
+        """How much longer the dense model took in the end than when the table was made: the machine is busier."""
+        return self.dense / self.dense_then if self.dense_then else 1.0
 
     @property
     def off(self) -> float:
@@ -166,6 +173,7 @@ def spend(
         measured=pruned.whole,
         speedup=(1.0, 1.0, 1.0),
         layers=found,
+        dense_then=table.dense,
         tries=tries,
     )
     return first.remeasured(dense, pruned, first.measured_on)

@@ -130,8 +130,8 @@ def test_a_head_as_1x1_convolution_is_wrong_before_and_right_after(cases: dict[s
 @pytest.mark.parametrize("name", ["pose_detection", "face_detection_full_range_sparse"])
 def test_mediapipes_sparse_models_run_sparse(name: str, tmp_path: Path) -> None:
     """Their dense twins (constants unpacked) give other bits and the same values."""
-    from pocketgraph.models.decompress import Decompress
     from pocketgraph.models import zoo
+    from pocketgraph.models.decompress import Decompress
 
     model = zoo.load(name)
     assert explain_model(model).runs_sparse
