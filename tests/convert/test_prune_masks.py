@@ -107,7 +107,7 @@ def test_global_removal_takes_the_cheapest_anywhere() -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10_000), st.floats(0.0, 0.98))
+@given(st.integers(0, 10_000), st.floats(0.0, 0.95))  # beyond, steps of half a point are coarse
 def test_the_cheapest_shares_meet_the_budget_and_none_of_equal_budget_is_cheaper(seed: int, sparsity: float) -> None:
     """Errors that are powers of the odds, as assumed between levels; random transfers between two layers cost more."""
     rng = np.random.default_rng(seed)
