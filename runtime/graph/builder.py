@@ -116,7 +116,7 @@ class GraphBuilder:
 
     def node(self, calculator: str, name: str = "", *, executor: str = "", **options: Any) -> NodeBuilder:
         """Add a node; keyword arguments are its options. Raises `GraphConfigError` for options nobody knows."""
-        config = Node(calculator=calculator, name=name, executor=executor)
+        config = Node(calculator=calculator, name=name or None, executor=executor or None)
         if options:
             kind = find_calculator(calculator, self.config.package)
             if kind is None:

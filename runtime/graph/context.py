@@ -107,6 +107,9 @@ class OutputView:
     def add(self, packet: Packet) -> None:
         """Send a packet; an empty one moves the bound past its timestamp."""
         value, timestamp = packet
+        if timestamp.__class__ is not int:
+            timestamp = int(timestamp)
+            packet = Packet(value, timestamp)
         if self.closed:
             raise GraphRuntimeError(f'a packet was sent to the closed stream "{self.name}"')
         if value is NOTHING:
@@ -125,7 +128,7 @@ class OutputView:
         """Promise that no packet before `timestamp` follows."""
         if not PRE_STREAM <= timestamp <= ONE_OVER_POST_STREAM:
             raise GraphRuntimeError(f'stream "{self.name}": {text_of(timestamp)} cannot be a bound')
-        self.updated = timestamp
+        self.updated = int(timestamp)
 
     def close(self) -> None:
         """Promise that nothing follows."""
@@ -219,7 +222,7 @@ class Context(dict[Any, Any]):
 
     if TYPE_CHECKING:
 
-        @overload  # type: ignore[override]
+        @overload
         def __getitem__(self, port: Input[Any]) -> InputView: ...
         @overload
         def __getitem__(self, port: Output[Any]) -> OutputView: ...
@@ -237,5 +240,5 @@ class Context(dict[Any, Any]):
         def __getitem__(self, port: SideOutputs[Any]) -> list[SideOutputView]: ...
         def __getitem__(self, port: Any) -> Any: ...
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(self)

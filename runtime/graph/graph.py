@@ -34,7 +34,7 @@ from pocketgraph.runtime.graph.scheduler import NOT_STARTED, RUNNING, TERMINATED
 from pocketgraph.runtime.graph.schema import Node
 from pocketgraph.runtime.graph.streams import InputStream, OutputStream
 from pocketgraph.runtime.graph.throttle import Gate
-from pocketgraph.runtime.graph.timestamp import DONE, UNSET, text_of
+from pocketgraph.runtime.graph.timestamp import DONE, UNSET, next_allowed, text_of
 from pocketgraph.runtime.graph.validate import NodePlan, Plan, validate
 
 ThreadPoolOptions = OptionsSpec("""
@@ -284,9 +284,11 @@ class CalculatorGraph:
                 raise UsageError(f'a packet was added to the closed stream "{stream}"')
             try:
                 if packet[0] is NOTHING:
-                    target.move_bound(packet.timestamp + 1)
-                else:
+                    target.move_bound(next_allowed(int(packet.timestamp)))
+                elif packet[1].__class__ is int:
                     target.pass_on([packet], UNSET)
+                else:
+                    target.pass_on([Packet(packet[0], int(packet[1]))], UNSET)
                 scheduler.finish_step()
             except GraphRuntimeError as error:
                 scheduler.fail(None, None, error)
@@ -312,7 +314,7 @@ class CalculatorGraph:
         if stream not in self._inputs:
             raise UsageError(f'"{stream}" is not an input stream of the graph; those are {list(self._inputs)}')
         with self.scheduler.lock:
-            self._inputs[stream].move_bound(timestamp)
+            self._inputs[stream].move_bound(int(timestamp))
             self.scheduler.finish_step()
         if self.scheduler.synchronous:
             self.scheduler.run(sources=False)

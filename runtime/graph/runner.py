@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from pocketgraph.models.errors import UsageError
@@ -16,7 +17,7 @@ from pocketgraph.runtime.graph.tags import Entry, TagMap
 class CalculatorRunner:
     """Feeds one node and collects what it gives.
 
-        runner = CalculatorRunner('calculator: "MergeCalculator" input_stream: "a" input_stream: "b" output_stream: "c"')
+        runner = CalculatorRunner('calculator: "MergeCalculator" input_stream: ["a", "b"] output_stream: "c"')
         assert runner.run({"a": [(1, "x")], "b": [(1, "y"), (2, "z")]}) == {"c": [(1, "x"), (2, "z")]}
 
     Streams and side packets are called by their names in the node. `outputs` keeps the packets of the last run,
@@ -39,7 +40,10 @@ class CalculatorRunner:
         self.side_outputs: dict[str, Any] = {}
         self.headers: dict[str, Any] = {}
         for name in self.graph.output_names():
-            self.graph.observe(name, lambda packet, name=name: self.outputs[name].append(packet))
+            self.graph.observe(name, partial(self._collect, name))
+
+    def _collect(self, name: str, packet: Packet) -> None:
+        self.outputs[name].append(packet)
 
     @staticmethod
     def of(calculator: type[Calculator], node: str, **options: Any) -> CalculatorRunner:

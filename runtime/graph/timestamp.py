@@ -83,7 +83,7 @@ def shifted(value: int, offset: int) -> int:
     """
     if not MIN <= value <= MAX:
         raise UsageError(f"{text_of(value)} cannot be moved by {offset} µs; only ordinary timestamps can")
-    return max(MIN, min(MAX, value + offset))
+    return max(MIN, min(MAX, int(value) + int(offset)))
 
 
 def text_of(value: int) -> str:
