@@ -19,6 +19,7 @@ from pocketgraph.runtime.graph.schema import POOL, CalculatorGraphConfig, Node
 __all__ = ["CalculatorGraphConfig", "Node", "parse_binary", "parse_text", "read_graph", "to_text", "write_graph"]
 
 BINARY_SUFFIXES = (".binarypb", ".pb")
+TEXT_SUFFIXES = (".pbtxt", ".textproto", ".prototxt", ".txt")
 LARGEST = 64 << 20
 """Bytes of the largest graph file that is read; the real ones have some thousands."""
 
@@ -94,11 +95,11 @@ def write_graph(config: Any, file: str | Path) -> None:
 
 
 def as_config(graph: Any) -> Any:
-    """A configuration from what people have: the message, a builder, a path, or text with braces in it."""
+    """A configuration from what people have: the message, a builder, a `Path`, a file name with its suffix, or text."""
     if isinstance(graph, CalculatorGraphConfig):
         return graph
     if hasattr(graph, "build"):
         return graph.build()
-    if isinstance(graph, Path) or ("{" not in str(graph) and "\n" not in str(graph)):
+    if isinstance(graph, Path) or str(graph).endswith((*BINARY_SUFFIXES, *TEXT_SUFFIXES)):
         return read_graph(graph)
     return parse_text(str(graph))
