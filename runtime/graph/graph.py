@@ -24,7 +24,7 @@ from pocketgraph.models.errors import GraphConfigError, GraphFullError, GraphRun
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.config import as_config
 from pocketgraph.runtime.graph.contract import Contract
-from pocketgraph.runtime.graph.node import CLOSED, PREPARED, RunningNode
+from pocketgraph.runtime.graph.node import RunningNode
 from pocketgraph.runtime.graph.options import OptionsSpec
 from pocketgraph.runtime.graph.outputs import BoundsObserver, Observer, Poller
 from pocketgraph.runtime.graph.packet import NOTHING, Packet
@@ -32,7 +32,7 @@ from pocketgraph.runtime.graph.ports import INPUT, SIDE_INPUT, type_name
 from pocketgraph.runtime.graph.profile import Profiler
 from pocketgraph.runtime.graph.scheduler import NOT_STARTED, RUNNING, TERMINATED, Scheduler
 from pocketgraph.runtime.graph.schema import Node
-from pocketgraph.runtime.graph.streams import InputStream, OutputStream
+from pocketgraph.runtime.graph.streams import CLOSED, PREPARED, InputStream, OutputStream
 from pocketgraph.runtime.graph.throttle import Gate
 from pocketgraph.runtime.graph.timestamp import DONE, UNSET, next_allowed, text_of
 from pocketgraph.runtime.graph.validate import NodePlan, Plan, validate
@@ -71,6 +71,7 @@ class CalculatorGraph:
         self._gates = {
             name: Gate(name, self.scheduler.changed.notify_all, is_input=True) for name in self.plan.inputs.names()
         }
+        self.scheduler.throttle.input_gates = list(self._gates.values())
         self._nodes = [self._make_node(node) for node in self.plan.nodes]
         self._source_gates = {
             node.number: Gate(node.name, node.schedule_source_if_active, is_input=False)
@@ -285,10 +286,8 @@ class CalculatorGraph:
             try:
                 if packet[0] is NOTHING:
                     target.move_bound(next_allowed(int(packet.timestamp)))
-                elif packet[1].__class__ is int:
-                    target.pass_on([packet], UNSET)
                 else:
-                    target.pass_on([Packet(packet[0], int(packet[1]))], UNSET)
+                    target.pass_one(packet if packet[1].__class__ is int else Packet(packet[0], int(packet[1])))
                 scheduler.finish_step()
             except GraphRuntimeError as error:
                 scheduler.fail(None, None, error)

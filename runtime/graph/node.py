@@ -6,25 +6,23 @@ Everything here but the calculator's own methods runs under the lock of the sche
 from __future__ import annotations
 
 from collections import deque
+from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final
 
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.context import Context, InputView, OutputView, SideInputView, SideOutputView
 from pocketgraph.runtime.graph.contract import Contract
 from pocketgraph.runtime.graph.packet import EMPTY, Packet
-from pocketgraph.runtime.graph.policies import NOT_READY, PROCESS, Policy, make_policy
+from pocketgraph.runtime.graph.policies import NOT_READY, PROCESS, DefaultOfOne, Policy, make_policy
 from pocketgraph.runtime.graph.ports import INPUT, OUTPUT, SIDE_INPUT, SIDE_OUTPUT
-from pocketgraph.runtime.graph.streams import InputStream, OutputStream, offset_bound
-from pocketgraph.runtime.graph.timestamp import DONE, UNSET, UNSTARTED, is_range, shifted
+from pocketgraph.runtime.graph.streams import CLOSED, OPENED, PREPARED, InputStream, OutputStream, offset_bound
+from pocketgraph.runtime.graph.timestamp import DONE, MAX, UNSET, UNSTARTED, is_range, shifted
 
 if TYPE_CHECKING:
     from pocketgraph.runtime.graph.scheduler import Executor, Scheduler
     from pocketgraph.runtime.graph.throttle import Gate
     from pocketgraph.runtime.graph.validate import NodePlan
 
-PREPARED: Final = 0
-OPENED: Final = 1
-CLOSED: Final = 2
 SOURCE_PRIORITY: Final = 1 << 40
 """Of tasks: smaller runs first. Opening comes first, then nodes near the output, sources last."""
 
@@ -62,6 +60,8 @@ class RunningNode:
             bounds=self.contract.process_bounds,
         )  # fmt: skip
         self.context = self._make_context()
+        only = type(self.policy) is DefaultOfOne and self.max_in_flight == 1
+        self.only_stream = self.inputs[0] if only else None
         self.spare = [self._make_context() for _ in range(self.max_in_flight - 1)] + [self.context]
         self.flying: deque[tuple[Context, int]] = deque()
         self.finished: set[int] = set()
@@ -144,7 +144,12 @@ class RunningNode:
 
     def schedule(self) -> None:
         """Hand every invocation that is due to the executor; pass bounds on where none is."""
-        if self.status != OPENED:
+        if self.status != OPENED or self.in_flight >= self.max_in_flight:
+            return
+        stream = self.only_stream
+        if stream is not None and stream.queue and not stream.full:
+            packet = stream.queue.popleft()
+            self.take(stream, packet, packet[1])
             return
         policy = self.policy
         while self.in_flight < self.max_in_flight:
@@ -167,6 +172,21 @@ class RunningNode:
                     self.context.timestamp = DONE
                     self.scheduler.push(self, self.context, self.priority)
                 return
+
+    def take(self, stream: InputStream, packet: Packet, timestamp: int) -> None:
+        """The usual case of `schedule`: one stream that is read in order, whose next packet this is."""
+        context = self.context
+        view = context.inputs[0]
+        view.packet = packet
+        view.done = stream.bound == DONE and not stream.queue
+        context.timestamp = stream.last_taken = timestamp
+        self.in_flight = 1
+        scheduler, executor = self.scheduler, self.executor
+        scheduler.busy += 1
+        scheduler.number += 1
+        heappush(executor.heap, (self.priority, scheduler.number, self, context))
+        if executor.idle:
+            scheduler.wake(executor)
 
     def _next_context(self, timestamp: int) -> Context:
         context = self.spare.pop()
@@ -196,7 +216,15 @@ class RunningNode:
         if self.max_in_flight == 1:
             self.emit(context, context.timestamp)
             self.in_flight = 0
-            self.schedule()
+            stream = self.only_stream
+            if (
+                stream is None
+                or stream.queue
+                or len(self.outputs) != 1
+                or stream.bound != self.outputs[0].bound
+                or stream.bound > MAX
+            ):
+                self.schedule()
             return
         self.finished.add(id(context))
         while self.flying and id(self.flying[0][0]) in self.finished:
@@ -216,6 +244,10 @@ class RunningNode:
             packets = view.packets
             bound = view.updated
             offset = stream.offset
+            if bound == UNSET and not offset and len(packets) == 1 and packets[0][1] == timestamp:
+                # neither a bound of its own nor the offset can be above the one the packet makes
+                stream.pass_one(packets.pop())
+                continue
             if offset is not None and timestamp > UNSTARTED:
                 settled = offset_bound(timestamp, offset)
                 if settled > bound and settled > stream.bound:

@@ -44,6 +44,8 @@ class Poller:
     """
 
     def __init__(self, name: str, scheduler: Scheduler, *, bounds: bool, queue_size: int) -> None:
+        self.only_stream: InputStream | None = None
+        self.in_flight = self.status = 0
         self.name = f"the poller of {name}"
         self._scheduler = scheduler
         self._bounds = bounds
@@ -60,6 +62,9 @@ class Poller:
 
     def schedule(self) -> None:
         self._scheduler.changed.notify_all()
+
+    def take(self, stream: InputStream, packet: Packet, timestamp: int) -> None:
+        """Never called: a poller lets packets wait."""
 
     def fullness_changed(self, stream: InputStream) -> None:
         self._scheduler.throttle.changed(stream)

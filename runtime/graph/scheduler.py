@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pocketgraph.models.errors import GraphCancelledError, GraphRuntimeError
 from pocketgraph.runtime.graph.calculator import STOP
 from pocketgraph.runtime.graph.context import Context
-from pocketgraph.runtime.graph.node import CLOSED, OPENED, SOURCE_PRIORITY, RunningNode
+from pocketgraph.runtime.graph.node import SOURCE_PRIORITY, RunningNode
 from pocketgraph.runtime.graph.packet import Packet
-from pocketgraph.runtime.graph.streams import OutputStream
+from pocketgraph.runtime.graph.streams import CLOSED, OPENED, OutputStream
 from pocketgraph.runtime.graph.throttle import Throttle
 from pocketgraph.runtime.graph.timestamp import DONE, MAX, MIN, UNSTARTED, text_of
 
@@ -120,7 +120,12 @@ class Scheduler:
         self.number += 1
         executor = node.executor
         heappush(executor.heap, (priority, self.number, node, context))
-        if executor.idle and (executor is not self.active or len(executor.heap) > 1):
+        if executor.idle:
+            self.wake(executor)
+
+    def wake(self, executor: Executor) -> None:
+        """Wake a thread for a task just queued, unless the one that queued it will take it itself."""
+        if executor is not self.active or len(executor.heap) > 1:
             executor.wake.notify()
 
     def later(self, stream: OutputStream, bound: int) -> None:
@@ -143,7 +148,24 @@ class Scheduler:
                     if not sources and heap[0][0] >= SOURCE_PRIORITY:
                         break
                     _, _, node, context = heappop(heap)
-                    self._after(node, context, self._call(node, context))
+                    if context is None or node.is_source or context.timestamp == DONE or self.profiler or self.errors:
+                        self._after(node, context, self._call(node, context))
+                        continue
+                    try:
+                        if node.process(context) is STOP:
+                            self.stop_sources()
+                    except Exception as error:  # noqa: BLE001 - whatever a calculator raises is the run's error
+                        self.fail(node, context, error)
+                    else:
+                        try:
+                            node.processed(context)
+                            if self.moves:
+                                self._settle()
+                        except GraphRuntimeError as error:
+                            self.fail(node, context, error)
+                    self.busy -= 1
+                    if not self.busy:
+                        self._idle()
             finally:
                 self.in_run = False
 

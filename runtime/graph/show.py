@@ -86,8 +86,8 @@ def _boxes(config: Any) -> tuple[list[_Box], dict[str, int]]:
             writers.update({side + _name(text): len(boxes) for text in texts})
         boxes.append(box)
     for texts, side in ((config.output_stream, ""), (config.output_side_packet, "side:")):
-        for text in texts:
-            boxes.append(_Box(text, "edge", "output", [(side + _name(text), "side" if side else "stream")]))
+        kind = "side" if side else "stream"
+        boxes += [_Box(text, "edge", "output", [(side + _name(text), kind)]) for text in texts]
     return boxes, writers
 
 

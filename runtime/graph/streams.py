@@ -25,6 +25,11 @@ from pocketgraph.runtime.graph.timestamp import (
     text_of,
 )
 
+PREPARED: Final = 0
+OPENED: Final = 1
+CLOSED: Final = 2
+"""The states of a reader, which takes packets while it is open."""
+
 NO_LIMIT: Final = 1 << 62
 """The size of a queue that is never full."""
 
@@ -32,7 +37,13 @@ NO_LIMIT: Final = 1 << 62
 class Reader(Protocol):
     """Whoever reads an input stream: told when there may be something to do, and when its queue fills or empties."""
 
+    only_stream: InputStream | None
+    in_flight: int
+    status: int
+
     def schedule(self) -> None: ...
+
+    def take(self, stream: InputStream, packet: Packet, timestamp: int) -> None: ...
 
     def fullness_changed(self, stream: InputStream) -> None: ...
 
@@ -231,6 +242,32 @@ class OutputStream:
             self.bound = bound
         elif bound != UNSET:
             self.move_bound(bound)
+
+    def pass_one(self, packet: Packet) -> None:
+        """Give one packet to every reader: `pass_on` for the usual case, as lean as can be."""
+        timestamp = packet[1]
+        if not MIN <= timestamp < MAX:
+            self.pass_on([packet], UNSET)
+            return
+        self.added += 1
+        self.bound = after = timestamp + 1
+        for stream in self.readers:
+            reader = stream.reader
+            if (
+                reader.only_stream is stream
+                and stream.bound <= timestamp
+                and stream.type is object
+                and not reader.in_flight
+                and reader.status == OPENED
+                and not stream.queue
+            ):
+                # the reader waits for just this packet: it need not go through the queue
+                stream.bound = after
+                stream.added += 1
+                reader.take(stream, packet, timestamp)
+            else:
+                stream.add(packet)
+                reader.schedule()
 
     def move_bound(self, bound: int) -> None:
         """Move the bound, and tell readers who can notice. Raises `GraphRuntimeError` for a lower one."""

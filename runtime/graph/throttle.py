@@ -25,6 +25,7 @@ class Throttle:
 
     def __init__(self) -> None:
         self.gates_of: dict[InputStream, list[Gate]] = {}
+        self.input_gates: list[Gate] = []
         self.grown: dict[InputStream, None] = {}
         self.fixed: set[InputStream] = set()
         """Queues that are never grown: of pollers, whose user decides when to read."""
@@ -41,7 +42,7 @@ class Throttle:
 
     def held_back(self) -> bool:
         """Whether a graph input waits for a queue."""
-        return any(gate.is_input and gate.full for gates in self.gates_of.values() for gate in gates)
+        return any(gate.full for gate in self.input_gates)
 
     def full_streams(self) -> list[InputStream]:
         """The full queues that could be grown to let a source go on."""

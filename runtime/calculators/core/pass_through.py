@@ -6,6 +6,7 @@ from pocketgraph.models.errors import GraphConfigError
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.context import Context
 from pocketgraph.runtime.graph.contract import Contract
+from pocketgraph.runtime.graph.packet import NOTHING
 from pocketgraph.runtime.graph.ports import ANY, Inputs, Outputs, SideInputs, SideOutputs
 from pocketgraph.runtime.graph.registry import register
 
@@ -52,5 +53,6 @@ class PassThrough(Calculator):
 
     def process(self, context: Context) -> None:
         for source, target in zip(context.inputs, context.outputs):  # noqa: B905 - checked to be as many
-            if source:
-                target.add(source.packet)
+            packet = source.packet
+            if packet[0] is not NOTHING:
+                target.add(packet)

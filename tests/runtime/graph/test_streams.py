@@ -23,6 +23,9 @@ from pocketgraph.runtime.graph.timestamp import (
 
 
 class Reader:
+    only_stream = None
+    in_flight = status = 0
+
     def __init__(self) -> None:
         self.scheduled = 0
         self.fullness: list[bool] = []
