@@ -258,10 +258,10 @@ def _check_back_edges(nodes: list[NodePlan], producers: dict[str, NodePlan | Non
         for place in node.back_edges:
             entry = node.contract.inputs.entries[place]
             producer = producers[entry.name]
-            if producer is None or producer.number < node.number:
+            if producer is not None and producer.number < node.number:
                 raise GraphConfigError(
                     f'input stream "{entry}" of {node} is marked as a back edge, but its producer, '
-                    f"{producer or GRAPH}, comes before the node anyway; remove the mark"
+                    f"{producer}, comes before the node anyway; remove the mark"
                 )
 
 

@@ -17,7 +17,7 @@ class PacketSequencer(Calculator):
 
     Inputs: INPUT:0, … (anything), at any timestamps; TICK:0, … (anything).
     Outputs: OUTPUT:0, …: the packets of INPUT, each at the lowest timestamp still open.
-    Policy: Immediate, settled timestamps are processed.
+    Policy: Immediate.
 
     Example:
         node {
@@ -32,7 +32,6 @@ class PacketSequencer(Calculator):
     ticks = Inputs[Any]("TICK", optional=True)
     outputs = Outputs[Any]("OUTPUT", same_as=inputs)
     policy = "ImmediateInputStreamHandler"
-    process_bounds = True
 
     @classmethod
     def check(cls, contract: Contract) -> None:
