@@ -47,7 +47,8 @@ class Executor:
     def __init__(self, name: str, threads: int, lock: Any) -> None:
         self.name = name
         self.threads = threads
-        self.heap: list[tuple[int, int, RunningNode, Context | None]] = []
+        self.heap: list[tuple[int, int, RunningNode, Context | None, bool]] = []
+        """Priority, number, node, context, and whether it is plainly to be processed."""
         self.wake = threading.Condition(lock)
         self.idle = 0
         self.workers: list[threading.Thread] = []
@@ -85,6 +86,7 @@ class Scheduler:
         self.active_sources: list[RunningNode] = []
         self.observed = 0
         self.in_run = False
+        self.has_sources = False
         self.side_packets: dict[str, Packet] = {}
         for executor in self.executors.values():
             executor.heap.clear()
@@ -96,6 +98,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Open what can be opened, and let the threads loose."""
+        self.has_sources = any(node.is_source for node in self.nodes)
         with self.lock:
             self.state = RUNNING
             for node in self.nodes:
@@ -119,7 +122,7 @@ class Scheduler:
         self.busy += 1
         self.number += 1
         executor = node.executor
-        heappush(executor.heap, (priority, self.number, node, context))
+        heappush(executor.heap, (priority, self.number, node, context, False))
         if executor.idle:
             self.wake(executor)
 
@@ -143,12 +146,14 @@ class Scheduler:
             self.in_run = True
             (executor,) = self.executors.values()
             heap = executor.heap
+            profiled = self.profiler is not None
+            sources = sources or not self.has_sources
             try:
                 while heap and not self.paused and not (until is not None and until()):
                     if not sources and heap[0][0] >= SOURCE_PRIORITY:
                         break
-                    _, _, node, context = heappop(heap)
-                    if context is None or node.is_source or context.timestamp == DONE or self.profiler or self.errors:
+                    _, _, node, context, plain = heappop(heap)
+                    if not plain or context is None or self.errors or profiled:
                         self._after(node, context, self._call(node, context))
                         continue
                     try:
@@ -183,7 +188,7 @@ class Scheduler:
                     executor.wake.wait()
                     executor.idle -= 1
                     self.active = executor
-                _, _, node, context = heappop(heap)
+                _, _, node, context, _ = heappop(heap)
                 self.active = None
                 self.lock.release()
                 try:
