@@ -48,7 +48,6 @@ class Calculator:
     - `policy`: the input policy where the node names none, "DefaultInputStreamHandler" unless said otherwise.
     - `process_bounds`: call `process` also for timestamps that are settled without a packet.
     - `offset`: outputs lie that many µs after their input, so that bounds pass this node without a call.
-    - `pass_headers`: copy the header of each input to the output of the same index.
 
     Errors raised by any method end the run; the message names the node and the timestamp.
     """
