@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError, EncodeError, Message
 
 from pocketgraph.models.errors import FormatError
 from pocketgraph.runtime.graph import unread
@@ -52,9 +52,23 @@ def parse_binary(data: bytes, where: str = "the graph") -> Any:
     """The configuration in protobuf's binary form. Raises `FormatError`."""
     _load_options()
     try:
-        return CalculatorGraphConfig.FromString(data)
+        config = CalculatorGraphConfig.FromString(data)
     except DecodeError as error:
         raise FormatError(f"{where} is not a CalculatorGraphConfig in binary form: {error}") from error
+    _refuse_bad_strings(config, where)
+    return config
+
+
+def _refuse_bad_strings(message: Any, where: str) -> None:
+    """Strings that are not UTF-8 come out of the protobuf library as bytes, which nothing here expects."""
+    for field, value in message.ListFields():
+        for item in [value] if isinstance(value, str | bytes | Message) or not hasattr(value, "append") else value:
+            if isinstance(item, Message):
+                _refuse_bad_strings(item, where)
+            elif field.type == field.TYPE_STRING and not isinstance(item, str):
+                raise FormatError(
+                    f"{where} is not a CalculatorGraphConfig in binary form: {field.full_name} {item!r} is not UTF-8"
+                )
 
 
 def read_graph(file: str | Path) -> Any:

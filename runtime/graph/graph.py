@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from typing_extensions import Self
 
-from pocketgraph.models.errors import GraphConfigError, GraphFullError, GraphRuntimeError, UsageError
+from pocketgraph.models.errors import GraphConfigError, GraphFullError, GraphRuntimeError, PocketgraphError, UsageError
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.config import as_config
 from pocketgraph.runtime.graph.contract import Contract
@@ -289,7 +289,7 @@ class CalculatorGraph:
                 else:
                     target.pass_one(packet if packet[1].__class__ is int else Packet(packet[0], int(packet[1])))
                 scheduler.finish_step()
-            except GraphRuntimeError as error:
+            except PocketgraphError as error:
                 scheduler.fail(None, None, error)
                 scheduler.finish_step()
         if scheduler.synchronous:

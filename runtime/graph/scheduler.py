@@ -159,15 +159,14 @@ class Scheduler:
                     try:
                         if node.process(context) is STOP:
                             self.stop_sources()
-                    except Exception as error:  # noqa: BLE001 - whatever a calculator raises is the run's error
+                        node.processed(context)
+                        if self.moves:
+                            self._settle()
+                    except Exception as error:  # noqa: BLE001 - whatever is raised is the run's error
                         self.fail(node, context, error)
-                    else:
-                        try:
-                            node.processed(context)
-                            if self.moves:
-                                self._settle()
-                        except GraphRuntimeError as error:
-                            self.fail(node, context, error)
+                    except BaseException as error:
+                        self.interrupted(node, context, error)
+                        raise
                     self.busy -= 1
                     if not self.busy:
                         self._idle()
@@ -217,8 +216,7 @@ class Scheduler:
             return _Failure(error)
         except BaseException as error:
             if self.synchronous:
-                self.in_run = False
-                self.fail(node, context, error)
+                self.interrupted(node, context, error)
                 raise
             return _Failure(error)
         if self.profiler is not None:
@@ -243,7 +241,7 @@ class Scheduler:
                         self.stop_sources()
                 if self.moves:
                     self._settle()
-            except GraphRuntimeError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that ends of it would leave the others waiting
                 self.fail(node, context, error)
         self.busy -= 1
         if not self.busy:
@@ -301,6 +299,13 @@ class Scheduler:
             self.changed.notify_all()
         if self.on_error is not None:
             self.on_error(record)
+
+    def interrupted(self, node: RunningNode, context: Context | None, error: BaseException) -> None:
+        """Ctrl-C and the like in the caller's thread: the run is over, and the exception goes on to the caller."""
+        self.fail(node, context, error)
+        self.busy -= 1
+        if not self.busy:
+            self._idle()
 
     def node_opened(self, node: RunningNode) -> None:
         """Readers of a node that has opened may open, once all their writers have."""

@@ -57,7 +57,7 @@ def test_a_result_that_is_missing_only_moves_the_bound(threads: int) -> None:
 
 def test_the_first_packet_gives_a_bound() -> None:
     found = run_graph(_loop("odd"), {"in": [(10, 1)]}, {"odd": _odd}, bounds=True)
-    assert found["previous"][:2] == [(10, NOTHING), (MAX, NOTHING)] or found["previous"][0] == (10, NOTHING)
+    assert found["previous"][0] == (10, NOTHING)
 
 
 def test_a_bound_of_main_gives_a_bound() -> None:
@@ -258,8 +258,8 @@ def test_loop_times_count_on() -> None:
         'calculator: "BeginLoopCalculator" input_stream: "ITERABLE:in" output_stream: ["ITEM:i", "BATCH_END:e"]'
     )
     found = runner.run({"in": [(10, "ab"), Packet([], 20), (30, "c")]})
-    assert found["i"] == [(0, "a"), (1, "b"), (4, "c")] or found["i"][:2] == [(0, "a"), (1, "b")]
-    assert [value for _, value in found["e"]][:1] == [10]
+    assert found["i"] == [(0, "a"), (1, "b"), (3, "c")]
+    assert found["e"] == [(1, 10), (2, 20), (3, 30)]
 
 
 def test_clones_in_and_out_are_as_many() -> None:

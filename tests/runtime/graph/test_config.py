@@ -138,7 +138,7 @@ def test_damaged_text(text: str) -> None:
         parse_text(text)
 
 
-@pytest.mark.parametrize("data", [b"\xff" * 20, b"\x0a\x7f", b"node {"])
+@pytest.mark.parametrize("data", [b"\xff" * 20, b"\x0a\x7f", b"node {", b"\x52\x01\xff", b"\x0a\x03\x0a\x01\x9c"])
 def test_damaged_binary(data: bytes) -> None:
     with pytest.raises(FormatError, match="in binary form"):
         parse_binary(data)

@@ -555,6 +555,42 @@ def test_reading_a_missing_packet_is_an_error() -> None:
         run_graph(text, {"a": [(1, 1)]}, {"process": lambda context: context.inputs[1].value})
 
 
+@pytest.mark.parametrize("profile", [False, True])
+def test_ctrl_c_in_a_synchronous_graph_goes_to_the_caller(profile: bool) -> None:
+    def interrupt(context: Context) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    log: list[str] = []
+    text = 'input_stream: "a"' + _lambda("a", "b", "process", LIFE) + THROUGH % ("b", "c")
+    with CalculatorGraph(text, threads=0, profile=profile) as graph:
+        graph.start({"process": interrupt, "open": lambda _: None, "close": lambda context: log.append(context.node)})
+        with pytest.raises(KeyboardInterrupt):
+            graph.add("a", 0, 1)
+    assert log == ["LambdaCalculator"]
+    assert graph.state == "terminated"
+
+
+@THREADS
+def test_whatever_fails_in_the_runtime_ends_the_run(threads: int) -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise ZeroDivisionError
+
+        __hash__ = None  # type: ignore[assignment]
+
+        @property
+        def __class__(self) -> type:  # type: ignore[override]
+            raise ZeroDivisionError
+
+    mux = 'node { calculator: "MuxCalculator" input_stream: ["INPUT:a", "SELECT:t"] output_stream: "OUTPUT:b" }'
+    graph = CalculatorGraph(f'input_stream: ["a", "s"] {mux}' + _lambda("s", "t", "send"), threads=threads)
+    graph.start({"send": lambda context: context.outputs[0].send(Odd())})
+    with pytest.raises(GraphRuntimeError, match="ZeroDivisionError"):  # noqa: PT012 - either call tells
+        graph.add("s", 0, 1)
+        graph.wait_until_idle(30)
+    graph.close()
+
+
 # throttling
 
 
