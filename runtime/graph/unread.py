@@ -86,7 +86,7 @@ def unread_names(message: Message) -> list[str]:
     """What of `message` was not understood: the names of extensions in text, their numbers in a binary file."""
     names = []
     for options in _options_in(message):
-        names += [text.decode().partition("]")[0].strip("[") for text in options.unread_text]
+        names += [text.decode(errors="replace").partition("]")[0].strip("[") for text in options.unread_text]
         copy = type(options)()
         copy.CopyFrom(options)
         unknown_to_field(copy)
@@ -162,7 +162,7 @@ def _escaped(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return text_encoding.CUnescape(text).decode()
+    return text_encoding.CUnescape(text).decode(errors="replace")
 
 
 def _indented(indent: str, text: str) -> str:
