@@ -21,6 +21,7 @@ _COMMANDS = {
     "convert": "pocketgraph.convert.command",
     "demo": "pocketgraph.demos.command",
     "explain": "pocketgraph.convert.command",
+    "graph": "pocketgraph.runtime.graph.command",
     "models": "pocketgraph.models.command",
 }
 

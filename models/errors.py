@@ -23,6 +23,27 @@ class GraphError(PocketgraphError):
     """A graph breaks a rule that every pass relies on."""
 
 
+class GraphConfigError(PocketgraphError):
+    """A calculator graph breaks a rule of names, wiring, types or options; the message names stream and nodes."""
+
+
+class GraphRuntimeError(PocketgraphError):
+    """A calculator graph fails while it runs; `node` and `timestamp` say where, `__cause__` what was raised there."""
+
+    def __init__(self, message: str, *, node: str | None = None, timestamp: int | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+        self.timestamp = timestamp
+
+
+class GraphCancelledError(GraphRuntimeError):
+    """A run ended because `cancel` was called."""
+
+
+class GraphFullError(GraphRuntimeError):
+    """A packet cannot be added now: a queue behind its stream is full, and waiting was not asked for."""
+
+
 class ZooError(PocketgraphError):
     """A model of the zoo is unknown, cannot be fetched, or fails its checksum."""
 

@@ -1,0 +1,150 @@
+"""Draws a graph as SVG: nodes in layers from inputs to outputs, streams between them, back edges dashed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from pocketgraph.runtime.graph.registry import find_calculator, find_subgraph
+from pocketgraph.runtime.graph.subgraphs import node_names
+from pocketgraph.runtime.graph.tags import parse_entry, parse_tag_index
+
+_CHARACTER = 7.0
+_ROW, _COLUMN, _HEIGHT, _MARGIN = 96, 28, 40, 24
+_STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #1b2a33; text-anchor: middle }
+.stream { font-size: 10px; fill: #5b6b75 } .sub { font-size: 10px; fill: #5b6b75 }
+rect { fill: #eaf2f7; stroke: #5c8aa8; rx: 6 } .edge rect { fill: #f3f3ee; stroke: #a8a37a; rx: 18 }
+.subgraph rect { fill: #efeaf7; stroke: #7d68a8 } .unknown rect { fill: #faecea; stroke: #c06a5c }
+path { fill: none; stroke: #5c8aa8; stroke-width: 1.3 } .back { stroke: #c06a5c; stroke-dasharray: 5 4 }
+.side { stroke: #a8a37a; stroke-dasharray: 2 3 }
+"""
+
+
+@dataclass
+class _Box:
+    """One node, or one input or output of the graph."""
+
+    title: str
+    kind: str
+    subtitle: str = ""
+    inputs: list[tuple[str, str]] = field(default_factory=list)
+    """The streams it reads, each with its kind: stream, back, side."""
+    layer: int = 0
+    x: float = 0.0
+    y: float = 0.0
+
+    @property
+    def width(self) -> float:
+        return max(len(self.title), len(self.subtitle) * 0.85) * _CHARACTER + 24
+
+
+def draw(config: Any) -> str:
+    """The graph as the text of an SVG file. Names nobody registered are drawn red, subgraphs violet."""
+    boxes, writers = _boxes(config)
+    _put_in_layers(boxes, writers)
+    width, height = _place(boxes, writers)
+    lines = [
+        _line(boxes[writers[name]], box, name, kind) for box in boxes for name, kind in box.inputs if name in writers
+    ]
+    title = escape(config.type or "graph")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'width="{width:.0f}" height="{height:.0f}">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" style="fill:#5c8aa8;stroke:none"/></marker></defs>\n'
+        f"{''.join(lines)}{''.join(_drawn(box) for box in boxes)}</svg>\n"
+    )
+
+
+def _name(text: str) -> str:
+    return parse_entry(text)[2]
+
+
+def _boxes(config: Any) -> tuple[list[_Box], dict[str, int]]:
+    """All boxes, and by stream the place of the one that writes it; side packets are called `side:name`."""
+    boxes: list[_Box] = []
+    writers: dict[str, int] = {}
+    for texts, side in ((config.input_stream, ""), (config.input_side_packet, "side:")):
+        for text in texts:
+            writers[side + _name(text)] = len(boxes)
+            boxes.append(_Box(text, "edge", "side packet" if side else "input"))
+    for node, name in zip(config.node, node_names(config), strict=True):
+        kind = "node" if find_calculator(node.calculator, config.package) else "unknown"
+        kind = "subgraph" if find_subgraph(node.calculator, config.package) else kind
+        box = _Box(name, kind, node.calculator if node.name else "")
+        back = {parse_tag_index(info.tag_index) for info in node.input_stream_info if info.back_edge}
+        number = 0
+        for text in node.input_stream:
+            tag, index, stream = parse_entry(text)
+            if index == -1:
+                index, number = number, number + 1
+            box.inputs.append((stream, "back" if (tag, index) in back else "stream"))
+        box.inputs += [(f"side:{_name(text)}", "side") for text in node.input_side_packet]
+        for texts, side in ((node.output_stream, ""), (node.output_side_packet, "side:")):
+            writers.update({side + _name(text): len(boxes) for text in texts})
+        boxes.append(box)
+    for texts, side in ((config.output_stream, ""), (config.output_side_packet, "side:")):
+        kind = "side" if side else "stream"
+        boxes += [_Box(text, "edge", "output", [(side + _name(text), kind)]) for text in texts]
+    return boxes, writers
+
+
+def _put_in_layers(boxes: list[_Box], writers: dict[str, int]) -> None:
+    """Each box below all it reads from, back edges left out; a cycle of others ends after as many rounds as boxes."""
+    for _ in boxes:
+        moved = False
+        for box in boxes:
+            above = [boxes[writers[name]].layer for name, kind in box.inputs if kind != "back" and name in writers]
+            layer = max(above, default=-1) + 1
+            if layer > box.layer and layer <= len(boxes):
+                box.layer, moved = layer, True
+        if not moved:
+            break
+
+
+def _place(boxes: list[_Box], writers: dict[str, int]) -> tuple[float, float]:
+    """Set positions, in each layer in the order of what boxes read from; returns width and height."""
+    layers: dict[int, list[_Box]] = {}
+    for box in boxes:
+        layers.setdefault(box.layer, []).append(box)
+    width = 0.0
+    for row, (_, layer) in enumerate(sorted(layers.items())):
+
+        def wish(box: _Box) -> float:
+            above = [boxes[writers[name]].x for name, kind in box.inputs if kind != "back" and name in writers]
+            return sum(above) / len(above) if above else 0.0
+
+        layer.sort(key=wish)
+        x = float(_MARGIN)
+        for box in layer:
+            box.x, box.y = x + box.width / 2, _MARGIN + row * _ROW
+            x += box.width + _COLUMN
+        width = max(width, x)
+    for layer in layers.values():
+        shift = (width - max(box.x + box.width / 2 for box in layer) - _MARGIN) / 2
+        for box in layer:
+            box.x += shift
+    return width + _MARGIN, 2 * _MARGIN + (len(layers) - 1) * _ROW + _HEIGHT
+
+
+def _line(source: _Box, target: _Box, name: str, kind: str) -> str:
+    x0, y0, x1, y1 = source.x, source.y + _HEIGHT, target.x, target.y
+    bend = max(abs(y1 - y0) / 2, 24)
+    path = f"M{x0:.0f} {y0:.0f}C{x0:.0f} {y0 + bend:.0f} {x1:.0f} {y1 - bend:.0f} {x1:.0f} {y1:.0f}"
+    text = escape(name.removeprefix("side:"))
+    label = f'<text class="stream" x="{(x0 + x1) / 2:.0f}" y="{(y0 + y1) / 2 + 3:.0f}">{text}</text>'
+    return f'<path class="{kind}" d="{path}" marker-end="url(#tip)"/>\n{label}\n'
+
+
+def _drawn(box: _Box) -> str:
+    left, middle = box.x - box.width / 2, box.y + _HEIGHT / 2
+    title_y = middle - 2 if box.subtitle else middle + 4
+    sub = (
+        f'<text class="sub" x="{box.x:.0f}" y="{middle + 12:.0f}">{escape(box.subtitle)}</text>' if box.subtitle else ""
+    )
+    return (
+        f'<g class="{box.kind}"><rect x="{left:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{_HEIGHT}"/>'
+        f'<text x="{box.x:.0f}" y="{title_y:.0f}">{escape(box.title)}</text>{sub}</g>\n'
+    )
