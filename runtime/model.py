@@ -179,6 +179,8 @@ def _check(specs: list[TensorSpec], arrays: Mapping[str, Array], what: str) -> N
         spec = known.get(name)
         if spec is None:
             raise UsageError(f"no {what} named {name!r}; the model has {list(known)}")
+        if not isinstance(array, np.ndarray):
+            raise UsageError(f"{what} {name!r} must be a NumPy array, got a {type(array).__name__}")
         if array.shape != spec.shape or array.dtype != spec.dtype:
             raise UsageError(
                 f"{what} {name!r} must be {spec.dtype}{list(spec.shape)}, got {array.dtype}{list(array.shape)}"

@@ -59,6 +59,7 @@ def test_a_file_of_the_other_format_is_converted_on_the_way(tmp_path: Path, writ
         ({"a": A, "b": B, "c": B}, "no input named 'c'"),
         ({"a": A, "b": B[:, :1]}, r"'b' must be float32\[1, 2, 2, 3\], got float32\[1, 1, 2, 3\]"),
         ({"a": A, "b": B.astype(np.float64)}, "must be float32.*got float64"),
+        ({"a": A, "b": B.tolist()}, "must be a NumPy array, got a list"),
     ],
 )
 def test_a_wrong_input_is_named(inputs: dict, message: str) -> None:
