@@ -65,7 +65,7 @@ _OUTPUT, _PRUNING, _CALIBRATION, _RUN = "Output", "Pruning", "Calibration inputs
 @option(_PRUNING, "--method", type=click.Choice(["obc", "magnitude"]), default="obc", show_default=True,
          help="OBC corrects what remains for what goes; magnitude drops the smallest.")  # fmt: skip
 @option(_PRUNING, "--distribution", type=click.Choice(["uniform", "erk", "global", "measured"]), default="uniform",
-         show_default=True, help="How layers share the sparsity; measured: by what each does to outputs.")  # fmt: skip
+         show_default=True, help="How layers share --sparsity; measured: by what each does to outputs.")  # fmt: skip
 @option(_PRUNING, "--pattern", type=click.Choice(["1x1", "2x1", "4x1", "8x1"]), default="1x1", show_default=True,
          help="Blocks of output channels that go together.")  # fmt: skip
 @option(_PRUNING, "--reorder/--no-reorder", default=True, help="Sort output channels so that blocks fill.")

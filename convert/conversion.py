@@ -176,7 +176,13 @@ def convert_model(
             report="" if report is None else str(report),
             json_file="" if json_file is None else str(json_file),
             notes=[
-                note for note in (recovery, missed(latency), *_notes(given, known, loaded, prune, accounts)) if note
+                note
+                for note in (
+                    recovery,
+                    missed(latency),
+                    *_notes(given, known, loaded, prune, accounts, shared=held_back is None),
+                )
+                if note
             ],
             latency=latency,
         )
@@ -311,7 +317,10 @@ def _notes(
     loaded: Calibration | None,
     prune: PruneConfig | None,
     accounts: Sequence[Account],
+    *,
+    shared: bool,
 ) -> list[str]:
+    """`shared` says that no other inputs were given to verify with."""
     notes = []
     if known is None and loaded is not None and loaded.pictures:
         notes.append(
@@ -322,6 +331,8 @@ def _notes(
         notes.append(
             "int8 weights are stored and computed densely: their zeros make the file neither smaller nor faster"
         )
+    if loaded is not None and len(loaded) == 1 and shared:
+        notes.append("the only calibration input served to tune with and to verify: give others with --verify-with")
     if any(account.verification is not None and account.verification.alike for account in accounts):
         notes.append("the dense model answers all these inputs nearly alike, so agreeing with it says little")
     return notes

@@ -58,11 +58,12 @@ def _node_lines(explanation: Explanation) -> Iterator[RenderableType]:
     timed = explanation.microseconds is not None
     most = 15 if timed else 20
     wide = max([18 if timed else 24, *(len(node.runs) for node in explanation.nodes)]) + 2
-    head = f"{'#':>4}  {'op':<18}{'output':<{most + 1}}{'runs in ' + explanation.engine:<{wide}}{'zeros':>6}"
+    kinds = max([17, *(len(node.kind) for node in explanation.nodes)]) + 1
+    head = f"{'#':>4}  {'op':<{kinds}}{'output':<{most + 1}}{'runs in ' + explanation.engine:<{wide}}{'zeros':>6}"
     yield Text(head + (f"{'µs':>7}{'share':>7}" if timed else ""), style="bold")
     for node in explanation.nodes:
         zeros = f"{node.sparsity:.1%}" if node.weights else ""
-        line = Text(f"{node.index:>4}  {node.kind:<18}{short_name(node.name, most):<{most + 1}}")
+        line = Text(f"{node.index:>4}  {node.kind:<{kinds}}{short_name(node.name, most):<{most + 1}}")
         line += Text(f"{node.runs:<{wide}}", style=_style(node)) + Text(f"{zeros:>6}")
         if node.microseconds is not None and node.share is not None:
             line += Text(f"{node.microseconds:>7,.0f}{node.share:>7.1%}")

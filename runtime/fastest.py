@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import pocketgraph
-from pocketgraph.models.errors import PocketgraphError
+from pocketgraph.models.errors import PocketgraphError, UsageError
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.zoo import cache_dir
 from pocketgraph.runtime.machine import machine_key
+
+ISA_VARIABLE = "POCKETGRAPH_CPU"
+"""Environment variable that forces an instruction set on our engine: avx512, avx2, neon or portable."""
 
 if TYPE_CHECKING:
     from pocketgraph.runtime.model import RunnableModel
@@ -30,7 +34,8 @@ def fastest(model: str, threads: int, names: Sequence[str], load: Callable[[str]
 
     Engines take turns on one random input. Raises the first engine's error where none loads.
     """
-    file = cache_dir() / "fastest" / f"{machine_key(str(threads), *_versions())}.json"
+    key = machine_key(str(threads), os.environ.get(ISA_VARIABLE, ""), *_versions())
+    file = cache_dir() / "fastest" / f"{key}.json"
     known = _read(file)
     if known.get(model) in names:
         with contextlib.suppress(PocketgraphError):  # installed otherwise by now: measured again
@@ -40,6 +45,8 @@ def fastest(model: str, threads: int, names: Sequence[str], load: Callable[[str]
     for name in names:
         try:
             loaded[name] = load(name)
+        except UsageError:  # such as an instruction set that there is not: nothing to choose around
+            raise
         except PocketgraphError as error:
             errors.append(error)
     if not loaded:

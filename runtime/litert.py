@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ class LiteRT:
     """A .tflite file in LiteRT. The first signature's names are not used: tensors keep the names of the graph."""
 
     def __init__(self, content: bytes, threads: int) -> None:
+        self._turn = threading.Lock()  # runs of one interpreter take turns
         try:
             with _without_greeting():
                 self._interpreter = _interpreter(content, threads)
@@ -54,20 +56,21 @@ class LiteRT:
         self.outputs = [_spec(detail) for detail in self._output_details]
 
     def run(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None) -> dict[str, Array]:
-        for detail in self._input_details:
-            self._interpreter.set_tensor(detail["index"], inputs[detail["name"]])
-        try:
-            self._interpreter.invoke()
-        except RuntimeError as error:
-            raise UnsupportedError(f"LiteRT failed to run the model: {_first_line(error)}") from error
-        results = {}
-        for detail in self._output_details:
-            given = None if outputs is None else outputs.get(detail["name"])
-            if given is None:
-                given = self._interpreter.get_tensor(detail["index"])
-            else:
-                np.copyto(given, self._interpreter.tensor(detail["index"])())
-            results[detail["name"]] = given
+        with self._turn:
+            for detail in self._input_details:
+                self._interpreter.set_tensor(detail["index"], inputs[detail["name"]])
+            try:
+                self._interpreter.invoke()
+            except RuntimeError as error:
+                raise UnsupportedError(f"LiteRT failed to run the model: {_first_line(error)}") from error
+            results = {}
+            for detail in self._output_details:
+                given = None if outputs is None else outputs.get(detail["name"])
+                if given is None:
+                    given = self._interpreter.get_tensor(detail["index"])
+                else:
+                    np.copyto(given, self._interpreter.tensor(detail["index"])())
+                results[detail["name"]] = given
         return results
 
     def close(self) -> None:

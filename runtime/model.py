@@ -90,8 +90,8 @@ def load_model(source: str | Path | bytes | Model, delegate: DelegateName = "aut
     is fastest here, measured for a moment when a model is first loaded and remembered for this model, machine and
     thread count. A file of another engine's format is converted on the way. Raises `PocketgraphError`.
     """
-    if not 1 <= threads <= _MAX_THREADS:
-        raise UsageError(f"threads must be 1 to {_MAX_THREADS}, got {threads}")
+    if not isinstance(threads, int) or not 1 <= threads <= _MAX_THREADS:
+        raise UsageError(f"threads must be 1 to {_MAX_THREADS}, got {threads!r}")
     if delegate != _AUTO and delegate not in _DELEGATES:
         raise UsageError(f"no delegate {delegate!r}; there are {', '.join((_AUTO, *_DELEGATES))}")
     loader = _Loader(source, threads)
@@ -231,6 +231,8 @@ def _content(source: str | Path | bytes | Model) -> bytes | Model:
     if isinstance(source, str) and source in zoo.names():
         file = zoo.path(source)
         return file.read_bytes() if file.suffix == ".tflite" else zoo.load(source)
+    if not Path(source).exists() and not Path(source).suffix and Path(source).name == str(source):
+        zoo.entry(str(source))  # raises with the nearest names
     if Path(source).is_dir() or Path(source).suffix.lower() in {".keras", ".h5", ".json"}:
         raise UsageError(f"no engine reads {source} as it is: give load_model what pocketgraph.read_model makes of it")
     try:

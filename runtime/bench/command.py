@@ -138,6 +138,8 @@ def _numbers(name: str, text: str, kind: Callable[[str], T]) -> list[T]:
 
 def _percents(name: str, text: str) -> tuple[float, ...]:
     found = sorted(_numbers(name, text, float))
+    if any(0 < value < 1 for value in found):
+        raise UsageError(f"{name} is {text!r}: it is in percent, so write {100 * min(v for v in found if v > 0):g}")
     if not all(0 <= value < 100 for value in found):
         raise UsageError(f"{name} is {text!r}: expected percents, at least 0 and below 100")
     return tuple(value / 100 for value in found)

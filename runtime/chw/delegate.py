@@ -17,11 +17,10 @@ from pocketgraph.models.tflite_write import write_tflite
 from pocketgraph.runtime.chw.partition import Part, partition
 from pocketgraph.runtime.chw.plan import Plan, profile
 from pocketgraph.runtime.delegate import Array, TensorSpec
+from pocketgraph.runtime.fastest import ISA_VARIABLE
 from pocketgraph.runtime.litert import LiteRT
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-ISA_VARIABLE = "POCKETGRAPH_CPU"
-"""Environment variable that forces an instruction set: avx512, avx2, neon or portable."""
 
 
 @dataclass(eq=False)
@@ -67,7 +66,9 @@ class Chw:
             ]
         except ValueError as error:
             if (isa and "instruction set" in str(error)) or "processor has no" in str(error):
-                raise UsageError(f"{ISA_VARIABLE} is {isa!r}: {error}") from error
+                raise UsageError(
+                    f"{ISA_VARIABLE} is {isa!r}: {error}; there are avx512, avx2, neon and portable"
+                ) from error
             raise UnsupportedError(f"the CHW engine refuses the model: {error}") from error
         self.inputs = [_spec(tensor) for tensor in self._inputs]
         self.outputs = [_spec(tensor) for tensor in self._outputs]

@@ -374,6 +374,32 @@ def _blocks(builder: Builder, op: Op) -> None:
     builder.task(op, [value], [made], emit)
 
 
+def _reversed_axes(op: Op) -> list[int] | None:
+    given, rank = integers(op, 1), len(op.input(0).shape)
+    if not given or any(not -rank <= axis < rank for axis in given):
+        return None
+    return sorted({axis % rank for axis in given})
+
+
+def _why_not_reverse(op: Op) -> str:
+    if _reversed_axes(op) is None:
+        return "its axes are not constant"
+    if op.input(0).shape != op.outputs[0].shape:
+        return f"its result has shape {list(op.outputs[0].shape)}, its operand {list(op.input(0).shape)}"
+    return ""
+
+
+def _reverse(builder: Builder, op: Op) -> None:
+    axes = _reversed_axes(op)
+    assert axes is not None
+    value, made = builder.value(op.input(0)), builder.result(op.outputs[0])
+    steps = [-1 if axis in axes else 1 for axis in range(len(value.shape))]
+    begin = [size - 1 if step < 0 else 0 for size, step in zip(value.shape, steps, strict=True)]
+    builder.task(
+        op, [value], [made], lambda p: copy_views(p, _part(value, begin, value.shape, steps), made.view_args())
+    )
+
+
 # ---- resizing
 
 
@@ -495,6 +521,7 @@ RULES = {
     "RESHAPE": (_why_not_reshape, _reshape),
     "RESIZE_BILINEAR": (_why_not_resize, _resize),
     "RESIZE_NEAREST_NEIGHBOR": (_why_not_resize, _resize),
+    "REVERSE_V2": (_why_not_reverse, _reverse),
     "SLICE": (_why_not_slice, _slice),
     "SPACE_TO_DEPTH": (_why_not_blocks, _blocks),
     "SPLIT": (_why_not_split, _split),

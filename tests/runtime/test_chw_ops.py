@@ -408,6 +408,13 @@ def test_transpose(new_net: Any, agrees: Any, order: tuple[int, ...]) -> None:
     agrees(net.model(*made))
 
 
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_reverse(new_net: Any, agrees: Any, axis: int) -> None:
+    net = new_net()
+    x = net.input(1, 4, 5, 6)
+    agrees(net.model(net.op("REVERSE_V2", [x, np.array([axis], np.int32)], x.shape)))
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 def test_pack_and_unpack(new_net: Any, agrees: Any, axis: int) -> None:
     net = new_net()

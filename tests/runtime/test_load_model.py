@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pocketgraph.models.errors import FormatError, UsageError
+from pocketgraph.models.errors import FormatError, UsageError, ZooError
 from pocketgraph.models.graph import Graph, Model, Op, Tensor
 from pocketgraph.models.onnx_write import write_onnx
 from pocketgraph.models.tflite_write import write_tflite
@@ -98,3 +99,29 @@ def test_a_format_that_no_engine_reads_is_sent_through_read_model(tmp_path: Path
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FormatError, match=r"nowhere\.tflite"):
         load_model("nowhere.tflite")
+
+
+def test_one_model_serves_several_threads() -> None:
+    with load_model(two_inputs_two_outputs(), "litert") as model, ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda i: model.run({"a": A * i, "b": B})["total"], range(200))
+        for i, total in enumerate(results):
+            np.testing.assert_array_equal(total, A * i + B)
+
+
+def test_a_forced_instruction_set_that_there_is_not_is_refused_and_nothing_remembered(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("POCKETGRAPH_CACHE", str(tmp_path))
+    monkeypatch.setenv("POCKETGRAPH_CPU", "abacus")
+    with pytest.raises(UsageError, match="avx512, avx2, neon and portable"):
+        load_model(two_inputs_two_outputs(), "auto")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("threads", ["2", 1.5, None, 0])
+def test_threads_are_a_whole_number(threads) -> None:
+    with pytest.raises(UsageError, match="threads must be 1 to 1024, got"):
+        load_model(two_inputs_two_outputs(), "litert", threads)
+
+
+def test_a_name_that_is_no_file_is_looked_for_in_the_zoo() -> None:
+    with pytest.raises(ZooError, match="pose_detection"):
+        load_model("pose_detecton")
