@@ -325,8 +325,10 @@ def test_where_the_system_gives_no_more_threads_fewer_do_the_work() -> None:
 import resource
 import numpy as np
 from pocketgraph.runtime.chw._core import Program, View
-resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+usual = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, usual[1]))
 p = Program(100_000, [100_000], 256)
+resource.setrlimit(resource.RLIMIT_AS, usual)  # what threads took is not there for anything else
 p.fill(View(1, 0, [10, 10_000], [10_000, 1]), 3.0)
 p.unary(0, View(1, 0, [100, 1000], [1000, 1]), View(0, 0, [100, 1000], [1000, 1]), 0, 0)
 p.seal()
