@@ -23,7 +23,6 @@ from rich.progress import track
 from rich.table import Table
 
 from pocketgraph.demos.media import Media, fetch
-from pocketgraph.models.errors import MissingExtraError
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.zoo_entries import Package
 
@@ -57,11 +56,8 @@ def digits() -> tuple[Array, Array, Array, Array]:
 
 def train(method: str, sparsity: float, seed: int, data: tuple[Array, Array, Array, Array]) -> float:
     """Accuracy on the test pictures, 0 to 1, after one training."""
-    try:
-        import keras
-    except ImportError as error:
-        raise MissingExtraError("training", "train") from error
     from pocketgraph.convert.train import MagnitudePruning, RigL
+    from pocketgraph.convert.train.backend import keras
 
     x, y, test_x, test_y = data
     keras.utils.set_random_seed(seed)
