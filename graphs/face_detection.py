@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from typing_extensions import Self
-
+from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.detector import Detector
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.model import DelegateName
@@ -13,7 +12,7 @@ from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 
 
-class FaceDetection:
+class FaceDetection(Closing):
     """Finds faces within two metres (`reach="short"`) or five (`"full"`). MediaPipe: `solutions.face_detection`."""
 
     def __init__(
@@ -35,9 +34,3 @@ class FaceDetection:
     def close(self) -> None:
         """Release the engine."""
         self._detector.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing_extensions import Self
-
+from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.detector import Detector
 from pocketgraph.graphs.face_landmarker import FaceLandmarker, face_rect
 from pocketgraph.graphs.tracker import Tracker
@@ -14,7 +13,7 @@ from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.rect import Rect, Size, rect_of_box, rotation_between, transform_rect
 
 
-class FaceMesh:
+class FaceMesh(Closing):
     """Landmarks of up to `num_faces` faces. MediaPipe: `solutions.face_mesh`.
 
     `static` treats each picture on its own. `refine` gives 478 landmarks instead of 468.
@@ -51,12 +50,6 @@ class FaceMesh:
         """Release the engines."""
         self._detector.close()
         self._landmarker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def detection_rect(found: Detections, index: int, size: Size) -> Rect:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from typing_extensions import Self
-
+from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.detector import Detector
 from pocketgraph.graphs.hand_landmarker import Hand, HandLandmarker, hand_rect
 from pocketgraph.graphs.tracker import Tracker
@@ -17,7 +16,7 @@ from pocketgraph.runtime.vision.rect import Rect, Size, rect_of_box, rotation_be
 _WRIST, _MIDDLE_KNUCKLE = 0, 2  # keypoints of a palm
 
 
-class Hands:
+class Hands(Closing):
     """Landmarks of up to `num_hands` hands. MediaPipe: `solutions.hands`.
 
     `static` treats each picture on its own. `model` is `"full"` or `"lite"`.
@@ -52,12 +51,6 @@ class Hands:
         """Release the engines."""
         self._detector.close()
         self._landmarker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def palm_rect(found: Detections, index: int, size: Size) -> Rect:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
+from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.holistic_parts import FacePart, HandPart
 from pocketgraph.graphs.pose import Pose, PoseResult
 from pocketgraph.runtime.model import DelegateName
@@ -36,7 +36,7 @@ class HolisticResult:
     mask: npt.NDArray[np.float32] | None = None
 
 
-class Holistic:
+class Holistic(Closing):
     """Pose, then both hands and the face side by side. MediaPipe: `solutions.holistic` with `model_complexity` 1.
 
     Hands: region from the pose, re-cropped by a small model, tracked by their own landmarks as long as those agree.
@@ -141,12 +141,6 @@ class Holistic:
         for part in (self._left, self._right, self._face):
             if part is not None:
                 part.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _gather(pose: PoseResult | None, parts: list[Future[Landmarks | None] | None]) -> HolisticResult:

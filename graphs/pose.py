@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
+from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.detector import Detector
 from pocketgraph.graphs.pose_landmarker import PoseLandmarker, RawPose, pose_rect
 from pocketgraph.runtime.model import DelegateName
@@ -33,7 +33,7 @@ class PoseResult:
     mask: npt.NDArray[np.float32] | None = None
 
 
-class Pose:
+class Pose(Closing):
     """The pose of one person. MediaPipe: `solutions.pose` with `model_complexity` 1.
 
     `static` treats each picture on its own, without smoothing. `smooth` steadies landmarks, `smooth_segmentation` the
@@ -113,12 +113,6 @@ class Pose:
         """Release the engines."""
         self._detector.close()
         self._landmarker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Smoothing:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
+from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.stage import Stage
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.mask import resize_mask
 
 
-class SelfieSegmentation:
+class SelfieSegmentation(Closing):
     """A mask for each picture. MediaPipe: `solutions.selfie_segmentation`.
 
     `landscape` takes the faster model for wide pictures.
@@ -30,9 +30,3 @@ class SelfieSegmentation:
     def close(self) -> None:
         """Release the engine."""
         self._stage.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

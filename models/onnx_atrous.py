@@ -8,7 +8,7 @@ import numpy as np
 
 from pocketgraph.models.graph import DType, Graph, Op, Tensor
 from pocketgraph.models.onnx_layout import Shape
-from pocketgraph.models.onnx_to_conv import same_pads
+from pocketgraph.models.same_padding import same_pads
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 

@@ -13,7 +13,7 @@ from pocketgraph.models.graph import Array, Tensor
 from pocketgraph.models.onnx_build import Builder, integer, integers, number, text
 from pocketgraph.models.onnx_layout import CHANNELS_LAST
 from pocketgraph.models.onnx_proto import Node
-from pocketgraph.models.onnx_to_conv import same_pads
+from pocketgraph.models.same_padding import same_pads
 
 _OHWI = (0, 2, 3, 1)
 _DEPTHWISE = (1, 2, 3, 0)

@@ -8,16 +8,11 @@ from pocketgraph.models.errors import FormatError, UnsupportedError
 from pocketgraph.models.graph import Op, Tensor
 from pocketgraph.models.onnx_emit import Emitter
 from pocketgraph.models.onnx_layout import CHANNELS_FIRST, identity
+from pocketgraph.models.same_padding import same_pads
 
 _OIHW = (0, 3, 1, 2)
 _DEPTHWISE = (3, 0, 1, 2)
 _IOHW = (3, 0, 1, 2)
-
-
-def same_pads(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Zeros before and after an axis of `size` that padding SAME stands for: one more behind where they are odd."""
-    total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
-    return total // 2, total - total // 2
 
 
 def window(op: Op, size: tuple[int, int], kernel: tuple[int, int]) -> dict[str, list[int]]:

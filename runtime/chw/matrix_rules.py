@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pocketgraph.models.graph import DType, Op, Tensor
+from pocketgraph.models.same_padding import same_pads
 from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.builder import Builder, copy_views
 from pocketgraph.runtime.chw.operands import (
@@ -18,7 +19,6 @@ from pocketgraph.runtime.chw.operands import (
     finish,
     is_picture,
     limits,
-    same_padding,
     why_not_bias,
     why_not_fused,
 )
@@ -327,7 +327,7 @@ def _transpose(builder: Builder, op: Op) -> None:
         return
     spread, pads = [], []
     for axis, side in enumerate((height, width)):
-        before = same_padding(out[axis], source.shape[1 + axis], side, strides[axis], 1) if padding == "SAME" else 0
+        before = same_pads(out[axis], side, strides[axis])[0] if padding == "SAME" else 0
         pads.append(side - 1 - before)
         # no window may start behind the picture: where strides are larger than windows, zeros follow
         spread.append(max((source.shape[1 + axis] - 1) * strides[axis] + 1, out[axis] - pads[axis]))

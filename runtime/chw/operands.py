@@ -101,8 +101,3 @@ def integers(op: Op, place: int) -> list[int] | None:
     if tensor is None or not tensor.is_constant or tensor.dtype not in (DType.INT32, DType.INT64):
         return None
     return [int(n) for n in tensor.dense().ravel()]
-
-
-def same_padding(size: int, out: int, kernel: int, stride: int, dilation: int) -> int:
-    """Zeros before an axis that padding SAME stands for."""
-    return max(0, (out - 1) * stride + (kernel - 1) * dilation + 1 - size) // 2

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pocketgraph.models.graph import DType, Op, Tensor
+from pocketgraph.models.same_padding import same_pads
 from pocketgraph.runtime.chw import _core
 from pocketgraph.runtime.chw.builder import Builder
 from pocketgraph.runtime.chw.operands import (
@@ -16,7 +17,6 @@ from pocketgraph.runtime.chw.operands import (
     finish,
     is_picture,
     limits,
-    same_padding,
     why_not_bias,
     why_not_fused,
 )
@@ -45,7 +45,7 @@ class Sliding:
             self.pad = (self._same(0), self._same(1))
 
     def _same(self, axis: int) -> int:
-        return same_padding(self.size[axis], self.out[axis], self.kernel[axis], self.stride[axis], self.dilation[axis])
+        return same_pads(self.size[axis], self.kernel[axis], self.stride[axis], self.dilation[axis])[0]
 
     @property
     def is_pixelwise(self) -> bool:
