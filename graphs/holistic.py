@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.holistic_parts import FacePart, HandPart
+from pocketgraph.graphs.lane import Lane
 from pocketgraph.graphs.pose import Pose, PoseResult
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
 FACE, HAND, BODY = 468, 21, 33
+_AHEAD = 3  # frames
+_Begun = tuple[PoseResult | None, dict[str, Future[Landmarks | None]]]
+"""A frame whose pose is known and whose parts are on their way."""
 
 
 @dataclass(frozen=True)
@@ -76,76 +80,73 @@ class Holistic(Closing):
             delegate=delegate,
             threads=pose_threads or threads,
         )
-        self._left = HandPart("left", delegate) if hands else None
-        self._right = HandPart("right", delegate) if hands else None
-        self._face = FacePart(refine=refine_face, delegate=delegate) if face else None
+        self._parts: dict[str, HandPart | FacePart] = {}
+        if hands:
+            self._parts["left_hand"] = HandPart("left", delegate)
+            self._parts["right_hand"] = HandPart("right", delegate)
+        if face:
+            self._parts["face"] = FacePart(refine=refine_face, delegate=delegate)
         self._workers = ThreadPoolExecutor(threads, "holistic") if threads > 1 else None
 
     def reset(self) -> None:
         """Forget everything seen so far."""
         self._pose.reset()
-        for part in (self._left, self._right, self._face):
-            if part is not None:
-                part.reset()
+        for part in self._parts.values():
+            part.reset()
 
     def __call__(self, image: Image, timestamp_us: int | None = None) -> HolisticResult:
         """The landmarks of the next frame. Without `timestamp_us` frames count as 1/30 s apart."""
         image = as_picture(image)
         pose = self._pose(image, timestamp_us)
-        return _gather(pose, self._begin_parts(image, pose))
+        if pose is None or self._workers is None:
+            landmarks = None if pose is None else pose.landmarks
+            return _result(pose, {name: part(image, landmarks) for name, part in self._parts.items()})
+        return _gather(pose, {name: self._workers.submit(part, image, pose.landmarks) for name, part in self._parts.items()})
 
     def stream(self, frames: Iterable[Image]) -> Iterator[HolisticResult]:
-        """The results of `frames` in order, fastest: the next pose is found beside this frame's hands and face.
+        """The results of `frames` in order, fastest: later poses are found beside this frame's hands and face.
 
-        Results equal those of calling the instance frame by frame; up to two frames are read ahead. Frames count as
+        Results equal those of calling the instance frame by frame; up to three frames are read ahead. Frames count as
         1/30 s apart and must not change while they are worked on.
         """
         if self._workers is None:
             yield from map(self, frames)
             return
-        rest = map(as_picture, frames)
-        frame = next(rest, None)
-        pending = None if frame is None else self._workers.submit(self._pose, frame)
-        parts: list[Future[Landmarks | None] | None] = []
-        try:
-            following = next(rest, None)
-            while frame is not None and pending is not None:
-                pose = pending.result()
-                pending = None if following is None else self._workers.submit(self._pose, following)
-                parts = self._begin_parts(frame, pose)
-                frame, following = following, None if following is None else next(rest, None)
-                yield _gather(pose, parts)
-        finally:  # whoever stops listening finds no engine at work
-            running: list[Future[Any]] = [future for future in (pending, *parts) if future is not None]
-            wait(running)
+        poses = Lane(self._workers)
+        lanes = {name: Lane(self._workers) for name in self._parts}
 
-    def _begin_parts(self, image: Image, pose: PoseResult | None) -> list[Future[Landmarks | None] | None]:
-        """Left hand, right hand and face on their way, side by side where there are workers."""
-        landmarks = None if pose is None else pose.landmarks
-        begun: list[Future[Landmarks | None] | None] = []
-        for part in (self._left, self._right, self._face):
-            future: Future[Landmarks | None] | None = None
-            if part is not None and (landmarks is None or self._workers is None):
-                future = Future()
-                future.set_result(part(image, landmarks))
-            elif part is not None and self._workers is not None:
-                future = self._workers.submit(part, image, landmarks)
-            begun.append(future)
-        return begun
+        def begin(image: Image) -> _Begun:
+            pose = self._pose(image)
+            landmarks = None if pose is None else pose.landmarks
+            return pose, {name: lanes[name].submit(part, image, landmarks) for name, part in self._parts.items()}
+
+        ahead: deque[Future[_Begun]] = deque()
+        try:
+            for image in frames:
+                ahead.append(poses.submit(begin, as_picture(image)))
+                if len(ahead) > _AHEAD:
+                    yield _gather(*ahead.popleft().result())
+            while ahead:
+                yield _gather(*ahead.popleft().result())
+        finally:  # whoever stops listening finds no engine at work
+            wait(ahead)
+            wait([part for begun in ahead if not begun.exception() for part in begun.result()[1].values()])
 
     def close(self) -> None:
         """Release the engines."""
         if self._workers is not None:
             self._workers.shutdown()
         self._pose.close()
-        for part in (self._left, self._right, self._face):
-            if part is not None:
-                part.close()
+        for part in self._parts.values():
+            part.close()
 
 
-def _gather(pose: PoseResult | None, parts: list[Future[Landmarks | None] | None]) -> HolisticResult:
-    wait([part for part in parts if part is not None])  # an error in one leaves none of the others running
-    left, right, face = (None if part is None else part.result() for part in parts)
+def _gather(pose: PoseResult | None, parts: dict[str, Future[Landmarks | None]]) -> HolisticResult:
+    wait(parts.values())  # an error in one leaves none of the others running
+    return _result(pose, {name: part.result() for name, part in parts.items()})
+
+
+def _result(pose: PoseResult | None, parts: dict[str, Landmarks | None]) -> HolisticResult:
     if pose is None:
         return HolisticResult()
-    return HolisticResult(pose.landmarks, pose.world, left, right, face, pose.mask)
+    return HolisticResult(pose.landmarks, pose.world, mask=pose.mask, **parts)
