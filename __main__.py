@@ -24,6 +24,8 @@ _COMMANDS = {
     "graph": "pocketgraph.runtime.graph.command",
     "models": "pocketgraph.models.command",
 }
+_BENCH_GRAPH = "pocketgraph.demos.graph_bench.command"
+"""Measures pipelines, which lie above the room of `bench`."""
 
 
 class _Rooms(click.Group):
@@ -35,9 +37,16 @@ class _Rooms(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(_COMMANDS[name]), name)
-        assert isinstance(command, click.Command)
+        command = _command(_COMMANDS[name], name)
+        if name == "bench":
+            getattr(command, "others")["graph"] = lambda: _command(_BENCH_GRAPH, "graph")  # noqa: B009 - of its class
         return command
+
+
+def _command(module: str, name: str) -> click.Command:
+    command = getattr(importlib.import_module(module), name)
+    assert isinstance(command, click.Command)
+    return command
 
 
 @click.group(cls=_Rooms, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

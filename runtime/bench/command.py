@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -32,25 +32,27 @@ Examples:
   # did an update change anything?
   pocketgraph bench compare before.json after.json
 \b
-Other commands (see their --help): pocketgraph bench setup, pocketgraph bench compare
+Other commands (see their --help): pocketgraph bench graph, pocketgraph bench setup, pocketgraph bench compare
 """
 
 
-class _Bench(Grouped):
-    """`bench MODEL…`, and the commands whose names come first on the line: `setup` and `compare`."""
+class Bench(Grouped):
+    """`bench MODEL…`, and the commands whose names come first on the line: those in `others`, made when asked for."""
+
+    others: ClassVar[dict[str, Callable[[], click.Command]]] = {}
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        if args and args[0] in _OTHERS:
-            return _OTHERS[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        if args and args[0] in self.others:
+            return self.others[args[0]]().make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
 
 
-@click.command(cls=_Bench, epilog=_EXAMPLES)
+@click.command(cls=Bench, epilog=_EXAMPLES)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @option(_WHAT, "--engines", metavar="NAMES",
         help="Of chw, litert, onnxruntime, openvino, mnn, deepsparse. Default: all that are set up here.")  # fmt: skip
@@ -123,6 +125,8 @@ def _engines(text: str | None) -> list[Any]:
         return default_engines()
     found = [engine_named(name.strip()) for name in text.split(",") if name.strip()]
     for engine in found:
+        if not engine.suffix:
+            raise UsageError(f"{engine.name} runs whole pipelines, no models: see `pocketgraph bench graph --help`")
         if (reason := obstacle(engine)) is not None:
             raise UsageError(reason)
     return found
@@ -148,7 +152,7 @@ def _percents(name: str, text: str) -> tuple[float, ...]:
 @click.command(
     epilog="\b\nExamples:\n  pocketgraph bench setup openvino\n  pocketgraph bench setup deepsparse --python python3.10"
 )
-@click.argument("engine", type=click.Choice(["openvino", "mnn", "deepsparse"]))
+@click.argument("engine", type=click.Choice(["openvino", "mnn", "deepsparse", "mediapipe"]))
 @click.option("--python", metavar="COMMAND", help="The Python to make it with. Default: the newest on PATH that fits.")
 @click.option("--force", is_flag=True, help="Make it anew where it is there.")
 def setup(engine: str, python: str | None, force: bool) -> None:
@@ -199,4 +203,4 @@ def compare(before: str, after: str) -> None:
         console.print(f"[yellow]{escape(line)}[/yellow]")
 
 
-_OTHERS = {"compare": compare, "setup": setup}
+Bench.others |= {"compare": lambda: compare, "setup": lambda: setup}

@@ -20,6 +20,7 @@ class Engine:
     """An engine by name: `suffix` is the file it is handed, `packages` what its own environment needs.
 
     Without packages it runs in this interpreter, as a delegate of `load_model`; `module` is what that needs installed.
+    Without a suffix it runs whole pipelines and no models: it can be set up, and measured by `bench graph`.
     One that `prepares` makes a file of its own from the one it is handed.
     `pythons` are the oldest and newest version it has wheels for. `command` replaces the whole command (a test double).
     """
@@ -42,6 +43,7 @@ ENGINES = {
         Engine("openvino", ".onnx", ("openvino>=2024.4", "numpy")),
         Engine("mnn", ".onnx", ("MNN>=3.0", "numpy"), prepares=True),
         Engine("deepsparse", ".onnx", ("deepsparse==1.8.0",), ((3, 8), (3, 11))),  # 1.9 is an empty package
+        Engine("mediapipe", "", ("mediapipe==0.10.21",), ((3, 9), (3, 12))),  # the last with graphs and solutions
     )
 }
 USUAL_BASELINES = ("litert", "onnxruntime", "openvino")
@@ -69,7 +71,9 @@ def obstacle(engine: Engine) -> str | None:
 def default_engines() -> list[Engine]:
     """Every engine that can run here now."""
     delegates = get_args(DelegateName)
-    return [e for e in ENGINES.values() if (e.packages or e.name in delegates) and obstacle(e) is None]
+    return [
+        e for e in ENGINES.values() if e.suffix and (e.packages or e.name in delegates) and obstacle(e) is None
+    ]
 
 
 def worker_command(engine: Engine) -> list[str]:

@@ -97,7 +97,7 @@ def _main(fake: Fake) -> None:
                 raise RuntimeError("this model has an operator I do not know")
 
     _ANSWERS.append(os.dup(1))
-    worker.serve(Double)
+    worker.serve(Double, worker.ModelSession)
 
 
 _ANSWERS: list[int] = []

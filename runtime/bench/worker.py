@@ -265,6 +265,16 @@ def _port(name: str, shape: Any, dtype: Any) -> dict[str, Any]:
     return {"name": name, "shape": [int(size) for size in shape], "dtype": np.dtype(dtype).name}
 
 
+class MediaPipe(Engine):
+    """Runs whole pipelines, with a worker of its own; this one starts it once when it has been set up."""
+
+    packages = ("mediapipe",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        importlib.import_module("mediapipe")
+
+
 ENGINES: dict[str, Any] = {
     "chw": lambda: Delegate("chw", "pocketgraph"),
     "litert": lambda: Delegate("litert", "ai-edge-litert", "ai_edge_litert.interpreter"),
@@ -272,10 +282,11 @@ ENGINES: dict[str, Any] = {
     "openvino": OpenVino,
     "mnn": Mnn,
     "deepsparse": DeepSparse,
+    "mediapipe": MediaPipe,
 }
 
 
-class _Session:
+class ModelSession:
     """Answers the requests of the protocol above, one method each."""
 
     def __init__(self, engine: Engine) -> None:
@@ -295,7 +306,7 @@ class _Session:
         return {"model": self._engine.prepare(model, folder)}
 
     def do_load(self, model: str, threads: int) -> dict[str, Any]:
-        self._before = _peak_bytes(reset=True)
+        self._before = peak_bytes(reset=True)
         start = time.perf_counter()
         self._engine.load(model, threads)
         seconds = time.perf_counter() - start
@@ -308,7 +319,7 @@ class _Session:
 
     def do_run(self, untimed: int, timed: int) -> dict[str, Any]:
         milliseconds = self._engine.time(self._arrays, untimed, timed)
-        now = _peak_bytes()
+        now = peak_bytes()
         grown = None if now is None or self._before is None else max(0, now - self._before)
         return {"milliseconds": milliseconds, "peak_bytes": grown}
 
@@ -326,7 +337,7 @@ class _Session:
         return {}
 
 
-def _peak_bytes(*, reset: bool = False) -> int | None:
+def peak_bytes(*, reset: bool = False) -> int | None:
     """The most memory this process has held (Linux: VmHWM, which `reset` sets to what it holds now)."""
     status = Path("/proc/self/status")
     if status.exists():
@@ -361,8 +372,10 @@ def _end_with_parent() -> None:
             ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def serve(make: Any) -> None:
-    """Answer requests from standard input until it ends or says quit; `make()` gives the `Engine`."""
+def serve(make: Any, session_of: Any) -> None:
+    """Answer requests from standard input until it ends or says quit; `make()` gives the engine, `session_of(engine)`
+
+    what answers them."""
     _end_with_parent()
     with _private_stdout() as answers:
 
@@ -372,7 +385,7 @@ def serve(make: Any) -> None:
 
         try:
             engine = make()
-            session = _Session(engine)
+            session = session_of(engine)
             say({"versions": {**engine.versions(), "python": platform.python_version()}})
         except Exception as error:  # noqa: BLE001 - an engine may raise whatever it likes
             say({"error": _one_line(error)})
@@ -393,4 +406,4 @@ def _one_line(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    serve(ENGINES[sys.argv[1]])
+    serve(ENGINES[sys.argv[1]], ModelSession)
