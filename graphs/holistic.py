@@ -101,7 +101,9 @@ class Holistic(Closing):
         if pose is None or self._workers is None:
             landmarks = None if pose is None else pose.landmarks
             return _result(pose, {name: part(image, landmarks) for name, part in self._parts.items()})
-        return _gather(pose, {name: self._workers.submit(part, image, pose.landmarks) for name, part in self._parts.items()})
+        return _gather(
+            pose, {name: self._workers.submit(part, image, pose.landmarks) for name, part in self._parts.items()}
+        )
 
     def stream(self, frames: Iterable[Image]) -> Iterator[HolisticResult]:
         """The results of `frames` in order, fastest: later poses are found beside this frame's hands and face.
@@ -112,7 +114,7 @@ class Holistic(Closing):
         if self._workers is None:
             yield from map(self, frames)
             return
-        poses = Lane(self._workers)
+        poses = Lane(self._workers, stays=True)
         lanes = {name: Lane(self._workers) for name in self._parts}
 
         def begin(image: Image) -> _Begun:

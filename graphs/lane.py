@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -14,12 +15,13 @@ T = TypeVar("T")
 class Lane:
     """Runs what it is given one after another on workers that it shares with other lanes.
 
-    No worker ever waits for a lane: while one lane's work runs, the other workers take what other lanes have. A worker
-    stays with a lane as long as that has work, so that the lane which others depend on runs ahead of them.
+    No worker ever waits for a lane: while one lane's work runs, the other workers take what other lanes have. With
+    `stays` a worker stays with the lane as long as it has work: right for the lane which the others depend on.
     """
 
-    def __init__(self, workers: Executor) -> None:
+    def __init__(self, workers: Executor, *, stays: bool = False) -> None:
         self._workers = workers
+        self._stays = stays
         self._lock = Lock()
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = False
@@ -48,4 +50,8 @@ class Lane:
             with self._lock:
                 self._busy = bool(self._waiting)
                 if not self._busy:
+                    return
+            if not self._stays:
+                with suppress(RuntimeError):  # the workers take nothing new: then the rest is done here
+                    self._workers.submit(self._work)
                     return

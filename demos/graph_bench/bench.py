@@ -94,9 +94,7 @@ def run_graph_bench(
     if pipeline not in PIPELINES:
         raise UsageError(f"no pipeline {pipeline!r} to measure; there are {', '.join(PIPELINES)}")
     with ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(Worker(_command(name), name=name, timeout=timeout)) for name in engines
-        }
+        workers = {name: stack.enter_context(Worker(_command(name), name=name, timeout=timeout)) for name in engines}
         rows: list[tuple[Worker, Row]] = []
         shown: dict[str, Any] = {}
         for name, worker in workers.items():

@@ -27,8 +27,14 @@ Examples:
               help="Threads, and processors that each engine is bound to.")  # fmt: skip
 @click.option("--delegate", type=click.Choice(["auto", "litert", "chw", "onnxruntime"]), default="auto",
               show_default=True, help="What runs our models.")  # fmt: skip
-@click.option("--frames", type=click.IntRange(1), default=96, show_default=True, metavar="N",
-              help="Frames a round; a shorter video goes to and fro.")
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    default=96,
+    show_default=True,
+    metavar="N",
+    help="Frames a round; a shorter video goes to and fro.",
+)
 @click.option("--rounds", type=click.IntRange(1), default=8, show_default=True, metavar="N", help="Timed rounds.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the order of turns.")
 @click.option("--json", "json_file", metavar="FILE", help="Write everything as JSON; - is stdout.")

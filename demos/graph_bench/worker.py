@@ -1,4 +1,4 @@
-"""The process that runs one pipeline over a video, in pocketgraph or in MediaPipe: `python worker.py ENGINE MODEL_WORKER`.
+"""The process that runs one pipeline of pocketgraph or MediaPipe over a video: `python worker.py ENGINE MODEL_WORKER`.
 
 Like the worker of `pocketgraph bench MODEL` (whose file is MODEL_WORKER, and whose way of talking this one shares) it
 needs nothing but the standard library, NumPy, OpenCV and the engine, because MediaPipe lives in an interpreter of its
@@ -13,13 +13,14 @@ own.
     ->  {"do": "stages"}                                           <-  {"stages": [{"name", "milliseconds"}] or null}
     ->  {"do": "quit"}                                             <-  {}
 
-A run shows N frames: a shorter video goes to and fro, and every other run starts at the end, so that people move without
-jumps and tracking goes on. The process is bound to as many processors as it may use threads. A part that a frame does
-not show is NaN.
+A run shows N frames: a shorter video goes to and fro, and every other run starts at the end, so that people move
+without jumps and tracking goes on. The process is bound to as many processors as it may use threads. A part that a
+frame does not show is NaN.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -40,17 +41,17 @@ POINTS = {"pose": 33, "left_hand": 21, "right_hand": 21, "face": 468, "hand0": 2
 
 
 class Engine:
-    """A pipeline of one package: `call` looks at one frame, `stream`, where it can, at many; `parts` are its results."""
+    """A pipeline of one package: `call` looks at one frame, `stream` at many; `parts` are the landmarks found."""
 
     packages: tuple[str, ...] = ()
-    modes = ["call"]
+    modes: tuple[str, ...] = ("call",)
 
     def versions(self) -> dict[str, str]:
         from importlib.metadata import version
 
         return {name: version(name) for name in self.packages}
 
-    def load(self, pipeline: str, threads: int, delegate: str) -> None:
+    def load(self, pipeline: str, threads: int, delegate: Any) -> None:
         raise NotImplementedError
 
     def call(self, frame: Any) -> Any:
@@ -69,7 +70,7 @@ class Engine:
 class Pocketgraph(Engine):
     packages = ("pocketgraph", "numpy", "opencv-python-headless")
 
-    def load(self, pipeline: str, threads: int, delegate: str) -> None:
+    def load(self, pipeline: str, threads: int, delegate: Any) -> None:
         from pocketgraph.graphs.face_mesh import FaceMesh
         from pocketgraph.graphs.hands import Hands
         from pocketgraph.graphs.holistic import Holistic
@@ -80,7 +81,7 @@ class Pocketgraph(Engine):
         self._streams = self._pipeline
         if pipeline == "holistic":  # answering soonest and streaming fastest use threads differently
             self._streams = Holistic(delegate=delegate, threads=threads, pose_threads=1)
-            self.modes = ["call", "stream"]
+            self.modes = ("call", "stream")
 
     def call(self, frame: Any) -> Any:
         return self._pipeline(frame)
@@ -90,7 +91,7 @@ class Pocketgraph(Engine):
 
     def parts(self, result: Any) -> Parts:
         if isinstance(result, list):  # hands, or the landmarks of faces
-            one = [getattr(item, "landmarks", item) for item in result]
+            one: list[Any] = [getattr(item, "landmarks", item) for item in result]
             names = ["hand0", "hand1"] if any(len(item) == POINTS["hand0"] for item in one) else ["face"]
             return {name: item.points[:, :2] for name, item in zip(names, one)}  # noqa: B905 - Python 3.9
         if result is None:
@@ -121,9 +122,8 @@ class Pocketgraph(Engine):
 class MediaPipe(Engine):
     packages = ("mediapipe", "numpy", "opencv-contrib-python")
 
-    def load(self, pipeline: str, threads: int, delegate: str) -> None:  # noqa: ARG002 - it has its own
-        import mediapipe
-
+    def load(self, pipeline: str, threads: int, delegate: Any) -> None:  # noqa: ARG002 - it has its own
+        mediapipe: Any = importlib.import_module("mediapipe")
         module = getattr(mediapipe.solutions, pipeline)
         self._solution = getattr(module, "".join(word.title() for word in pipeline.split("_")))()
 
@@ -138,7 +138,8 @@ class MediaPipe(Engine):
             hands = result.multi_hand_landmarks or []
             return {name: points(item) for name, item in zip(("hand0", "hand1"), hands)}  # noqa: B905
         if hasattr(result, "multi_face_landmarks"):
-            return {"face": points(item) for item in (result.multi_face_landmarks or [])[:1]}
+            faces = result.multi_face_landmarks or [None]
+            return {"face": points(faces[0])}
         names = [name for name in ("pose", "left_hand", "right_hand", "face") if hasattr(result, f"{name}_landmarks")]
         return {name: points(getattr(result, f"{name}_landmarks")) for name in names}
 
@@ -229,4 +230,4 @@ class Session:
 ENGINES = {"pocketgraph": Pocketgraph, "mediapipe": MediaPipe}
 
 if __name__ == "__main__":
-    model_worker.serve(lambda: ENGINES[sys.argv[1]](), Session)
+    model_worker.serve(ENGINES[sys.argv[1]], Session)

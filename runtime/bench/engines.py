@@ -71,9 +71,7 @@ def obstacle(engine: Engine) -> str | None:
 def default_engines() -> list[Engine]:
     """Every engine that can run here now."""
     delegates = get_args(DelegateName)
-    return [
-        e for e in ENGINES.values() if e.suffix and (e.packages or e.name in delegates) and obstacle(e) is None
-    ]
+    return [e for e in ENGINES.values() if e.suffix and (e.packages or e.name in delegates) and obstacle(e) is None]
 
 
 def worker_command(engine: Engine) -> list[str]:

@@ -2,8 +2,10 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -20,6 +22,7 @@ using namespace nb::literals;
 namespace {
 
 using Picture = nb::ndarray<const uint8_t, nb::ndim<3>, nb::device::cpu>;
+using Row = std::array<double, 3>;
 using Tensor = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 constexpr int kParts = 32;                 // places are rounded to 1/32 pixel
@@ -117,19 +120,19 @@ void places(const float* columns, float row, int count, int32_t* parts) {
 
 float bounded(double place) { return static_cast<float>(std::clamp(place, -kFarthest, kFarthest)); }
 
-void warp_rows(const Source s, float* out, int rows, int columns, const double (&to)[6], Range range) {
+void warp_rows(const Source s, float* out, int rows, int columns, const Row& x_row, const Row& y_row, Range range) {
   std::vector<float> across(2 * static_cast<size_t>(columns));
   std::vector<int32_t> parts(2 * static_cast<size_t>(columns));
   float *x_across = across.data(), *y_across = x_across + columns;
   int32_t *x_parts = parts.data(), *y_parts = x_parts + columns;
   for (int i = 0; i < columns; ++i) {
-    x_across[i] = bounded(i * to[0] + to[2]);
-    y_across[i] = bounded(i * to[3] + to[5]);
+    x_across[i] = bounded(i * x_row[0] + x_row[2]);
+    y_across[i] = bounded(i * y_row[0] + y_row[2]);
   }
   const Blend blend(range);
   for (int row = 0; row < rows; ++row) {
-    places(x_across, bounded(row * to[1]), columns, x_parts);
-    places(y_across, bounded(row * to[4]), columns, y_parts);
+    places(x_across, bounded(row * x_row[1]), columns, x_parts);
+    places(y_across, bounded(row * y_row[1]), columns, y_parts);
     for (int i = 0; i < columns; ++i, out += 3) {
       const int x = x_parts[i] >> 5, y = y_parts[i] >> 5;
       const int right = x_parts[i] & (kParts - 1), down = y_parts[i] & (kParts - 1);
@@ -141,24 +144,18 @@ void warp_rows(const Source s, float* out, int rows, int columns, const double (
   }
 }
 
-void warp(const Picture& picture, const Tensor& tensor, const nb::tuple& x_row, const nb::tuple& y_row, float scale,
+void warp(const Picture& picture, const Tensor& tensor, const Row& x_row, const Row& y_row, float scale,
           float low, bool replicate) {
   if (picture.shape(2) != 3 || picture.stride(2) != 1 || picture.stride(1) != 3)
     throw std::invalid_argument("the picture's pixels must be three bytes, side by side");
   if (picture.size() == 0 || picture.shape(0) > kFarthest / 2 || picture.shape(1) > kFarthest / 2)
     throw std::invalid_argument("the picture has no pixels or too many");
   if (tensor.shape(2) != 3) throw std::invalid_argument("the tensor must have three channels");
-  if (x_row.size() != 3 || y_row.size() != 3) throw std::invalid_argument("a row of the matrix has three numbers");
-  double to[6];
-  for (size_t i = 0; i < 3; ++i) {
-    to[i] = nb::cast<double>(x_row[i]);
-    to[3 + i] = nb::cast<double>(y_row[i]);
-  }
   const Source source{picture.data(), static_cast<int>(picture.shape(1)), static_cast<int>(picture.shape(0)),
                       picture.stride(0), replicate};
   const int rows = static_cast<int>(tensor.shape(0)), columns = static_cast<int>(tensor.shape(1));
   nb::gil_scoped_release release;
-  warp_rows(source, tensor.data(), rows, columns, to, {scale, low});
+  warp_rows(source, tensor.data(), rows, columns, x_row, y_row, {scale, low});
 }
 
 }  // namespace

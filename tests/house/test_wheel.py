@@ -21,8 +21,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _belongs(name: str) -> bool:
-    """Pictures, and the sources of the compiled module, stay out of the wheel."""
-    return bool(name) and not name.endswith((".jpg", "/CMakeLists.txt")) and not name.startswith("runtime/chw/core/")
+    """Pictures, and the sources of the compiled modules, stay out of the wheel."""
+    left_out = (".jpg", "/CMakeLists.txt", ".cpp")
+    return bool(name) and not name.endswith(left_out) and not name.startswith("runtime/chw/core/")
 
 
 def test_the_wheel_has_every_file_but_pictures_and_sources(wheel: Path) -> None:
@@ -36,8 +37,9 @@ def test_the_wheel_has_every_file_but_pictures_and_sources(wheel: Path) -> None:
         check=True,
     )
     wanted = {f"pocketgraph/{name}" for name in tracked.stdout.split("\n") if _belongs(name)}
-    compiled = {name for name in packed if name.startswith("pocketgraph/runtime/chw/_core.") and name.endswith(".so")}
-    assert len(compiled) == 1
+    modules = ("pocketgraph/runtime/chw/_core.", "pocketgraph/runtime/vision/_warp.")
+    compiled = {name for name in packed if name.startswith(modules) and name.endswith(".so")}
+    assert len(compiled) == len(modules)
     assert packed - compiled == wanted | {"pocketgraph/__init__.py", "pocketgraph/__main__.py"}
 
 
