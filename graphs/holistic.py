@@ -63,12 +63,12 @@ class Holistic(Closing):
         min_tracking_confidence: float = 0.5,
         delegate: DelegateName = "auto",
         threads: int = 2,
-        pose_threads: int | None = None,
+        pose_threads: int = 1,
     ) -> None:
         """`threads` is how many parts run beside each other, `pose_threads` how many the pose's engines use.
 
-        By default the pose uses all `threads`, which answers soonest; for `stream` 1 is better, as the pose then runs
-        beside the other parts anyway.
+        More than one for the pose can answer sooner when called frame by frame, but takes from the parts in `stream`; and
+        engines other than our own keep their threads spinning when they are done.
         """
         self._pose = Pose(
             static=static,
@@ -78,7 +78,7 @@ class Holistic(Closing):
             min_detection_confidence=min_detection_confidence,
             min_tracking_confidence=min_tracking_confidence,
             delegate=delegate,
-            threads=pose_threads or threads,
+            threads=pose_threads,
         )
         self._parts: dict[str, HandPart | FacePart] = {}
         if hands:

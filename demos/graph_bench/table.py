@@ -30,7 +30,8 @@ def print_graph_result(result: GraphResult, files: Sequence[str] = ()) -> None:
     versions = "; ".join(", ".join(f"{k} {v}" for k, v in found.items()) for found in result.versions.values())
     console.print(
         f"[dim]{settings['rounds']} rounds in turns, {settings['threads']} threads and processors each, delegate"
-        f" {settings['delegate']}; ms a frame: median of rounds; latency: from handing over a frame to its result;"
+        f" {settings['delegate']}; ms: of a frame, median of rounds; p50, p95: latency from handing over a frame to its"
+        f" result, ms; MB: peak memory beyond before loading;"
         f" intervals of 95 %; {machine['processor']}, {machine['cores']} cores, {' '.join(machine['flags'])}, load"
         f" {machine['load']}; {versions}[/dim]",
         soft_wrap=True,
@@ -41,8 +42,8 @@ def print_graph_result(result: GraphResult, files: Sequence[str] = ()) -> None:
 
 def _speeds(rows: Sequence[Row]) -> Table:
     table = Table("engine", "mode", box=None, header_style="dim")
-    for name in ("ms a frame", "FPS", "times as fast", "latency p50", "p95", "memory MB"):
-        table.add_column(name, justify="right")
+    for name in ("ms", "FPS", "times as fast", "p50", "p95", "MB"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio[0]:.2f} [{row.ratio[1]:.2f}, {row.ratio[2]:.2f}]"
         memory = "" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}"

@@ -78,16 +78,14 @@ class Pocketgraph(Engine):
 
         made: dict[str, Any] = {"holistic": Holistic, "pose": Pose, "hands": Hands, "face_mesh": FaceMesh}
         self._pipeline = made[pipeline](delegate=delegate, threads=threads)
-        self._streams = self._pipeline
-        if pipeline == "holistic":  # answering soonest and streaming fastest use threads differently
-            self._streams = Holistic(delegate=delegate, threads=threads, pose_threads=1)
+        if pipeline == "holistic":
             self.modes = ("call", "stream")
 
     def call(self, frame: Any) -> Any:
         return self._pipeline(frame)
 
     def stream(self, frames: Iterator[Any]) -> Iterator[Any]:
-        return self._streams.stream(frames)
+        return self._pipeline.stream(frames)
 
     def parts(self, result: Any) -> Parts:
         if isinstance(result, list):  # hands, or the landmarks of faces

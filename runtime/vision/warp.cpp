@@ -38,16 +38,16 @@ struct Source {
 
   const uint8_t* at(int x, int y) const { return data + y * stride + 3 * static_cast<int64_t>(x); }
 
-  // Whether the cell's four pixels, and eight bytes from its left ones, are there to be read.
+  // Whether the cell's left pixels, or those that stand for them, have their right neighbours and two bytes behind them.
   bool holds(int x, int y) const {
     return static_cast<uint32_t>(x) < static_cast<uint32_t>(std::max(width - 2, 0)) &&
-           static_cast<uint32_t>(y) < static_cast<uint32_t>(height - 1);
+           (replicate || static_cast<uint32_t>(y) < static_cast<uint32_t>(height - 1));
   }
 
-  // Six bytes, or more, from a pixel on.
+  // Eight bytes from a pixel on, of the nearest row.
   uint64_t row(int x, int y) const {
     uint64_t bytes;
-    std::memcpy(&bytes, at(x, y), 8);
+    std::memcpy(&bytes, at(x, std::clamp(y, 0, height - 1)), 8);
     return bytes;
   }
 

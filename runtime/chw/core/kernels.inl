@@ -534,6 +534,19 @@ void spread(const float* a, float* y, int64_t n) {
   for (; i < n; ++i) y[2 * i] = a[i];
 }
 
+// y[i] = a[3 * i]: one channel of three that lie side by side.
+void one_of_three(const float* a, float* y, int64_t n) {
+  int32_t near[kLanes], far[kLanes];
+  for (int i = 0; i < kLanes; ++i) {
+    near[i] = 3 * i < 2 * kLanes ? 3 * i : 0;
+    far[i] = 3 * i < 2 * kLanes ? i : 3 * i - kLanes;
+  }
+  int64_t i = 0;
+  for (; i + kLanes < n; i += kLanes, a += 3 * kLanes)  // the last vector reads two values behind its own
+    store(y + i, lookup(lookup(load(a), load(a + kLanes), near), load(a + 2 * kLanes), far));
+  for (; i < n; ++i, a += 3) y[i] = *a;
+}
+
 void unary(Unary kind, const float* a, int64_t as, float* y, int64_t ys, int64_t n, float low, float high) {
   switch (kind) {
     case Unary::kCopy:
@@ -541,6 +554,8 @@ void unary(Unary kind, const float* a, int64_t as, float* y, int64_t ys, int64_t
         std::memmove(y, a, static_cast<size_t>(n) * sizeof(float));
       else if (as == 1 && ys == 2)
         spread(a, y, n);
+      else if (as == 3 && ys == 1)
+        one_of_three(a, y, n);
       else
         each(a, as, y, ys, n, [](float v) { return v; });
       return;

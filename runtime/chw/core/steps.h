@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kSlack = 256;  // floats before and behind the arena that a vector load may touch
 constexpr int64_t kMost = int64_t{1} << 31;
 constexpr int64_t kMostScratch = int64_t{1} << 28;  // floats per thread
+constexpr int64_t kStrided = 128;  // values at a time where a step reads or writes with gaps
 constexpr int64_t kWorthSharing = 16384;  // values below which a step stays on one thread
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument(what); }
@@ -170,9 +171,15 @@ struct UnaryStep : Step {
     float* to = at(p, y);
     const Walk walk(y.shape);
     const int64_t as = a.strides.empty() ? 1 : a.strides.back(), ys = y.strides.empty() ? 1 : y.strides.back();
-    share(threads(p), walk.outer, walk.inner, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i)
-        kernels(p).unary(kind, from + walk.at(i, a.strides), as, to + walk.at(i, y.strides), ys, walk.inner, low, high);
+    // with gaps, a few values of every row at a time: what lies side by side in memory is used while it is in the cache
+    const int64_t block = as == 1 && ys == 1 ? walk.inner : std::min<int64_t>(walk.inner, kStrided);
+    const int64_t blocks = (walk.inner + block - 1) / block;
+    share(threads(p), blocks * walk.outer, block, [&](int64_t first, int64_t last) {
+      for (int64_t task = first; task < last; ++task) {
+        const int64_t i = task % walk.outer, begin = task / walk.outer * block;
+        kernels(p).unary(kind, from + (walk.at(i, a.strides) + begin * as), as, to + (walk.at(i, y.strides) + begin * ys),
+                         ys, std::min(block, walk.inner - begin), low, high);
+      }
     });
   }
 };
