@@ -67,8 +67,8 @@ class Holistic(Closing):
     ) -> None:
         """`threads` is how many parts run beside each other, `pose_threads` how many the pose's engines use.
 
-        More than one for the pose can answer sooner when called frame by frame, but takes from the parts in `stream`; and
-        engines other than our own keep their threads spinning when they are done.
+        More than one for the pose can answer sooner when called frame by frame, but takes from the parts in `stream`;
+        and engines other than our own keep their threads spinning when they are done.
         """
         self._pose = Pose(
             static=static,
