@@ -1,0 +1,1 @@
+"""The counterpart of `mediapipe.framework`, as `pocketgraph.framework`: the messages that results are."""
