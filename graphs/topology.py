@@ -1,7 +1,7 @@
 """Which landmarks are joined by lines: hands, bodies and faces, as paths of indices.
 
-A path `0 5 9` joins 0 to 5 and 5 to 9; `edges` makes pairs of paths. Landmarks are numbered as the models give them, and
-joined as MediaPipe's `*_connections` say. Sides are the person's: the left is at the right of the picture.
+A path `0 5 9` joins 0 to 5 and 5 to 9; `edges` makes pairs of paths. Landmarks are numbered as the models give them
+and joined as MediaPipe's `*_connections` say. Sides are the person's: the left is at the right of the picture.
 """
 
 from __future__ import annotations
