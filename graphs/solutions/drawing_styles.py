@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pocketgraph.solutions import face_mesh_connections as face
 from pocketgraph.solutions import hands_connections as hand
-from pocketgraph.solutions.drawing_utils import WHITE_COLOR, Color, DrawingSpec
+from pocketgraph.solutions.drawing_utils import Color, DrawingSpec
 from pocketgraph.solutions.hands import HandLandmark
 from pocketgraph.solutions.pose import PoseLandmark
 
@@ -15,7 +15,7 @@ Edge = tuple[int, int]
 # BGR
 _RED, _GREEN, _BLUE = (48, 48, 255), (48, 255, 48), (192, 101, 21)
 _YELLOW, _GRAY, _PURPLE, _PEACH = (0, 204, 255), (128, 128, 128), (128, 64, 128), (180, 229, 255)
-_CYAN, _MAGENTA = (192, 255, 48), (192, 48, 255)
+_CYAN, _MAGENTA, _WHITE = (192, 255, 48), (192, 48, 255), (224, 224, 224)
 _LEFT_BODY, _RIGHT_BODY = (0, 138, 255), (231, 217, 0)
 
 _FINGERS = {  # colour -> connections
@@ -48,11 +48,11 @@ def get_default_face_mesh_contours_style(i: int = 0) -> Mapping[Edge, DrawingSpe
             (face.FACEMESH_LEFT_EYEBROW, _GREEN),
             (face.FACEMESH_RIGHT_EYE, _MAGENTA),
             (face.FACEMESH_RIGHT_EYEBROW, _RED),
-            (face.FACEMESH_FACE_OVAL, WHITE_COLOR),
+            (face.FACEMESH_FACE_OVAL, _WHITE),
             (face.FACEMESH_NOSE, _YELLOW),
         )
     return _style(
-        (face.FACEMESH_LIPS | face.FACEMESH_FACE_OVAL, WHITE_COLOR),
+        (face.FACEMESH_LIPS | face.FACEMESH_FACE_OVAL, _WHITE),
         (face.FACEMESH_LEFT_EYE | face.FACEMESH_LEFT_EYEBROW, _GREEN),
         (face.FACEMESH_RIGHT_EYE | face.FACEMESH_RIGHT_EYEBROW, _RED),
     )
@@ -70,7 +70,7 @@ def get_default_face_mesh_iris_connections_style() -> Mapping[Edge, DrawingSpec]
 
 def get_default_pose_landmarks_style() -> Mapping[int, DrawingSpec]:
     """Orange for the left of the body, blue for the right, white for the nose."""
-    colors = {"LEFT": _LEFT_BODY, "RIGHT": _RIGHT_BODY, "NOSE": WHITE_COLOR}
+    colors = {"LEFT": _LEFT_BODY, "RIGHT": _RIGHT_BODY, "NOSE": _WHITE}
     return {
         landmark: DrawingSpec(next(color for side, color in colors.items() if side in landmark.name))
         for landmark in PoseLandmark

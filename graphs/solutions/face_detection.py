@@ -16,7 +16,10 @@ FaceKeyPoint = enum.IntEnum(
 
 
 class FaceDetection(SolutionBase[FaceDetectionPipeline]):
-    """Finds faces. `model_selection` 0 is for faces within two metres, 1 within five. Result: `detections`."""
+    """Finds faces. `model_selection` 0 is for faces within two metres, 1 within five. Result: `detections`.
+
+    `min_detection_confidence` is heeded; mediapipe 0.10.21 took it and used 0.5 (0.6 for model 1) whatever it said.
+    """
 
     def __init__(self, min_detection_confidence: float = 0.5, model_selection: int = 0) -> None:
         super().__init__(
