@@ -1,8 +1,9 @@
 """What `solutions` of mediapipe 0.10.21, or of this project, offer, draw and give back, as JSON.
 
-`python solutions_facts.py mediapipe|pocketgraph OUT.json [PEOPLE]`, run by `tests/graphs/test_solutions_oracle.py` for
-both. Long tables and drawings are told by checksums. With PEOPLE, the folder people/ of the shared data, results for some
-pictures and a video are added: messages in base64, masks by the means of 12 x 12 cells.
+`python solutions_facts.py PACKAGE OUT.json PEOPLE`, where PACKAGE is mediapipe or pocketgraph and PEOPLE the folder
+people/ of the shared data, writes all of it; `tests/graphs/test_solutions_facts.py` compares both and keeps what
+mediapipe said in `tests/graphs/solutions_facts.json`. Long tables and drawings are told by checksums, results by
+messages in base64 (of the landmarks of a face every 9th) and masks by the means of 12 x 12 cells.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ SOLUTIONS = {  # module -> class
     "face_detection": "FaceDetection",
     "selfie_segmentation": "SelfieSegmentation",
 }
-MODULES = (*SOLUTIONS, "drawing_utils", "drawing_styles", "hands_connections", "pose_connections", "face_mesh_connections")
+CONNECTIONS = ("hands_connections", "pose_connections", "face_mesh_connections")
+MODULES = (*SOLUTIONS, "drawing_utils", "drawing_styles", *CONNECTIONS)
+STYLES = (
+    *("hand_landmarks", "hand_connections", "face_mesh_contours", "face_mesh_tesselation"),
+    *("face_mesh_iris_connections", "pose_landmarks"),
+)
 MESSAGES = {
     "landmark_pb2": ("Landmark", "LandmarkList", "NormalizedLandmark", "NormalizedLandmarkList",
                      "LandmarkListCollection", "NormalizedLandmarkListCollection"),
@@ -51,6 +57,7 @@ def facts(package: str) -> dict[str, Any]:
     """Everything that needs no model."""
     solutions = importlib.import_module(package).solutions
     modules = {name: getattr(solutions, name) for name in MODULES}
+    styles = solutions.drawing_styles
     formats = {name: importlib.import_module(f"{package}.framework.formats.{name}") for name in MESSAGES}
     return {
         "signatures": {
@@ -70,17 +77,16 @@ def facts(package: str) -> dict[str, Any]:
             if name.isupper() and not name.startswith("_") and not isinstance(value, ModuleType)
         },
         "styles": {
-            f"{name}{arguments}": _plain(getattr(modules["drawing_styles"], f"get_default_{name}_style")(*arguments))
-            for name, arguments in (
-                ("hand_landmarks", ()), ("hand_connections", ()), ("face_mesh_contours", ()), ("face_mesh_contours", (1,)),
-                ("face_mesh_tesselation", ()), ("face_mesh_iris_connections", ()), ("pose_landmarks", ()),
-            )
+            **{name: _plain(getattr(styles, f"get_default_{name}_style")()) for name in STYLES},
+            "face_mesh_contours 1": _plain(styles.get_default_face_mesh_contours_style(1)),
         },
         "messages": {
-            name: _fields(getattr(formats[module], name).DESCRIPTOR) for module, names in MESSAGES.items() for name in names
+            name: _fields(getattr(formats[module], name).DESCRIPTOR)
+            for module, names in MESSAGES.items()
+            for name in names
         },
         "drawings": {name: _drawing(draw) for name, draw in _drawings(solutions, formats).items()},
-    }  # fmt: skip
+    }
 
 
 def _functions(modules: dict[str, Any]) -> list[tuple[str, str, Any]]:
@@ -169,7 +175,7 @@ def _drawings(solutions: Any, formats: dict[str, Any]) -> dict[str, Any]:
         "nothing": lambda image: utils.draw_landmarks(image, None),
         "lines": lambda image: utils.draw_landmarks(image, hand, hands),
         "lines only": lambda image: utils.draw_landmarks(image, hand, hands, None, spec),
-        "no dots": lambda image: utils.draw_landmarks(image, hand, hands, spec, spec, False),  # noqa: FBT003
+        "no dots": lambda image: utils.draw_landmarks(image, hand, hands, spec, spec, False),
         "hand": lambda image: utils.draw_landmarks(
             image, hand, hands, styles.get_default_hand_landmarks_style(), styles.get_default_hand_connections_style()
         ),
@@ -207,7 +213,10 @@ def results(package: str, people: Path) -> dict[str, Any]:
     capture = cv2.VideoCapture(str(people / VIDEO))
     video = [_rgb(frame) for good, frame in iter(capture.read, (False, None)) if good]
     static: dict[str, tuple[Any, list[np.ndarray]]] = {
-        "holistic": (solutions.holistic.Holistic(True, enable_segmentation=True, refine_face_landmarks=True), still[:1]),
+        "holistic": (
+            solutions.holistic.Holistic(True, enable_segmentation=True, refine_face_landmarks=True),
+            still[:1],
+        ),
         "holistic, nobody": (solutions.holistic.Holistic(True, enable_segmentation=True), still[1:2]),
         "holistic, video": (solutions.holistic.Holistic(), video[:4]),
         "hands": (solutions.hands.Hands(True), still),
@@ -240,11 +249,13 @@ def _rgb(image: np.ndarray) -> np.ndarray:
 def _result(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         cells = cv2.resize(value, (12, 12), interpolation=cv2.INTER_AREA)
-        return {"dtype": str(value.dtype), "shape": value.shape, "cells": np.round(cells.astype(float), 4).tolist()}
+        return {"dtype": str(value.dtype), "shape": value.shape, "cells": np.round(cells.astype(float), 3).tolist()}
     if isinstance(value, list):
         return [_result(item) for item in value]
     if value is None:
         return None
+    if len(getattr(value, "landmark", ())) > 100:
+        return [len(value.landmark), _result(type(value)(landmark=value.landmark[::9]))]
     return {value.DESCRIPTOR.full_name: base64.b64encode(value.SerializeToString()).decode()}
 
 
@@ -279,11 +290,15 @@ def _error(attempt: Any) -> str:
 
 
 def main() -> None:
-    package, out, *people = sys.argv[1:]
-    found = facts(package)
-    if people:
-        found["results"] = results(package, Path(people[0]))
-    Path(out).write_text(json.dumps(found, indent=1))
+    package, out, people = sys.argv[1:]
+    found = facts(package) | {"results": results(package, Path(people))}
+    parts = (f"{json.dumps(part)}:{_rows(value)}" for part, value in found.items())
+    Path(out).write_text("{" + ",\n".join(parts) + "}\n")
+
+
+def _rows(table: dict[str, Any]) -> str:
+    rows = (f"{json.dumps(name)}:{json.dumps(value, separators=(',', ':'))}" for name, value in table.items())
+    return "{\n" + ",\n".join(rows) + "}"
 
 
 if __name__ == "__main__":
