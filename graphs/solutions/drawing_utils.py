@@ -198,7 +198,7 @@ def _normalized_to_pixel_coordinates(
     normalized_x: float, normalized_y: float, image_width: int, image_height: int
 ) -> Pixel | None:
     """The pixel at parts of the width and height, or None beside the picture (scripts use it, private as it is)."""
-    inside = all(-1e-9 < value < 1 or math.isclose(value, 1) for value in (normalized_x, normalized_y))
+    inside = all(0 <= value < 1 or math.isclose(value, 1) for value in (normalized_x, normalized_y))
     return _pixel(normalized_x, normalized_y, image_width, image_height) if inside else None
 
 

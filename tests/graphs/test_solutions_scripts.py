@@ -2,9 +2,9 @@
 
 `scripts/*.py` are of the kinds that people publish: still pictures, hands of a webcam, an arm's angle, raised fingers,
 eyes and irises, a blurred background. `scripts/fake_camera.py` plays a file as their camera. What they print with
-mediapipe 0.10.21 is kept in `scripts/printed.json`; with POCKETGRAPH_MEDIAPIPE_PYTHON set to an interpreter that has it,
-each is run there, unchanged, and must print that again. Numbers may differ by 1 % or by one in the last place, whole
-numbers under 10 not at all.
+mediapipe 0.10.21 is kept in `scripts/printed.json`; with POCKETGRAPH_MEDIAPIPE_PYTHON set to an interpreter that has
+it, each is run there, unchanged, and must print that again. Numbers may differ by 1 % or by one in the last place,
+whole numbers under 10 not at all.
 """
 
 from __future__ import annotations
