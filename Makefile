@@ -47,6 +47,7 @@ types:
 	rm -rf build/types && mkdir -p build/types/pocketgraph
 	for name in models runtime convert graphs demos __init__.py __main__.py; do \
 		ln -s "../../../$$name" "build/types/pocketgraph/$$name"; done
+	for name in framework solutions; do ln -s "../../../graphs/$$name" "build/types/pocketgraph/$$name"; done
 
 # JavaScript packages for the browser tests; without npm those tests are skipped and say so.
 browser:

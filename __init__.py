@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pocketgraph import solutions
     from pocketgraph.convert import convert_model, explain_model, prune_model
     from pocketgraph.models import read_model, write_model
     from pocketgraph.models.errors import PocketgraphError
@@ -32,11 +33,14 @@ __all__ = [
     "load_model",
     "prune_model",
     "read_model",
+    "solutions",
     "write_model",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "solutions":
+        return importlib.import_module("pocketgraph.solutions")
     if name not in _HOME:
         raise AttributeError(f"module 'pocketgraph' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,7 +1,8 @@
 """The messages of graph files, described at run time for the protobuf library: field names and numbers are facts.
 
 `describe` reads a notation close to .proto: two blanks of indentation a level, no braces or semicolons, every field
-optional unless `repeated`, and `extends` for the extension through which options messages hang in graph files:
+optional unless `repeated`, `packed` where repeated numbers lie side by side, and `extends` for the extension through
+which options messages hang in graph files:
 
     message GateCalculatorOptions extends CalculatorOptions at 261754847
       bool allow = 2 default false
@@ -31,7 +32,7 @@ _SCALARS = {
     kind: getattr(_Field, f"TYPE_{kind.upper()}")
     for kind in ("double", "float", "int64", "uint64", "int32", "uint32", "bool", "string", "bytes", "sint32", "sint64")
 }
-_FIELD = re.compile(r"(repeated )?([\w.]+) (\w+) = (\d+)(?: default (\S+))?")
+_FIELD = re.compile(r"(repeated )?([\w.]+) (\w+) = (\d+)(?: default (\S+))?( packed)?")
 _MESSAGE = re.compile(r"message (\w+)(?: extends (\w+) at (\d+))?( packs others)?")
 
 GRAPH_MESSAGES = """
@@ -189,7 +190,7 @@ def _field(content: str, levels: list[Any], enums: set[str]) -> None:
     match = _FIELD.fullmatch(content)
     if match is None:
         raise UsageError(f'"{content}" does not describe a field')
-    repeated, kind, name, number, default = match.groups()
+    repeated, kind, name, number, default, packed = match.groups()
     label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
     field = levels[-1].field.add(name=name, number=int(number), label=label)
     if kind in _SCALARS:
@@ -199,6 +200,8 @@ def _field(content: str, levels: list[Any], enums: set[str]) -> None:
         field.type_name = _full_name(kind, levels)
     if default is not None:
         field.default_value = default
+    if packed:
+        field.options.packed = True
 
 
 def _full_name(kind: str, levels: list[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -20,6 +21,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("pocketgraph-*.whl"))
 
 
+def _home(name: str) -> str:
+    """Where a file of the checkout lies in the package."""
+    return f"pocketgraph/{re.sub('^graphs/(?=(framework|solutions)/)', '', name)}"
+
+
 def _belongs(name: str) -> bool:
     """Pictures, and the sources of the compiled modules, stay out of the wheel."""
     left_out = (".jpg", "/CMakeLists.txt", ".cpp")
@@ -36,7 +42,7 @@ def test_the_wheel_has_every_file_but_pictures_and_sources(wheel: Path) -> None:
         text=True,
         check=True,
     )
-    wanted = {f"pocketgraph/{name}" for name in tracked.stdout.split("\n") if _belongs(name)}
+    wanted = {_home(name) for name in tracked.stdout.split("\n") if _belongs(name)}
     modules = ("pocketgraph/runtime/chw/_core.", "pocketgraph/runtime/vision/_warp.")
     compiled = {name for name in packed if name.startswith(modules) and name.endswith(".so")}
     assert len(compiled) == len(modules)
@@ -49,7 +55,8 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
     code = (
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__];"
         f"sys.path.insert(0, {str(tmp_path)!r});"
-        "import pocketgraph.convert, pocketgraph.runtime as r; print(r.__file__)"
+        "import pocketgraph.convert, pocketgraph.runtime as r, pocketgraph.solutions.hands; print(r.__file__);"
+        "from pocketgraph.framework.formats import landmark_pb2"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout.startswith(str(tmp_path))
