@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Literal
 
 from pocketgraph.graphs.face_detection import FaceDetection as FaceDetectionPipeline
 from pocketgraph.runtime.vision.image_to_tensor import Image
@@ -24,7 +24,7 @@ class FaceDetection(SolutionBase[FaceDetectionPipeline]):
     """
 
     def __init__(self, min_detection_confidence: float = 0.5, model_selection: int = 0) -> None:
-        reach = choice("model_selection", model_selection, ("short", "full"))
+        reach: Literal["short", "full"] = choice("model_selection", model_selection, ("short", "full"))
         wanted = confidence("min_detection_confidence", min_detection_confidence)
         super().__init__(
             FaceDetectionPipeline(
