@@ -243,6 +243,7 @@ void Program::matvec(const View& a, const View& y, Weights weights, std::vector<
 Step& Program::matrix(const Planes& a, const Planes& y, int64_t columns, Weights weights, std::vector<float> bias,
                       const Finish& finish) {
   if (y.offset != kUnplaced) check(y, "product, to", 0, 0);
+  require(y.offset != kUnplaced || y.gap == 0, "product: a band has no gap");
   check_sizes(y);
   check_finish(finish, y.channels);
   require(columns >= 1 && columns <= kMost && weights.columns == columns && weights.rows == y.channels &&
