@@ -1,9 +1,10 @@
 // A small coverage-guided fuzzer for builds with g++: `fuzz_program RUNS SEED [CORPUS]`.
 //
 // Mutates inputs that reached code which none before them had; the folder CORPUS keeps them for the next time. An input
-// that crashes, or takes longer than ten seconds, is left in the file crash-SEED.
+// that crashes, or takes ten seconds of processor time, is left in the file crash-SEED.
 #include <sanitizer/common_interface_defs.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,7 +89,7 @@ int main(int argc, char** argv) {
   crash_file = "crash-" + std::to_string(seed);
   __sanitizer_set_death_callback(keep_crash);
   signal(SIGABRT, on_signal);
-  signal(SIGALRM, on_signal);
+  signal(SIGVTALRM, on_signal);
 
   std::vector<Bytes> seeds, corpus;
   if (!folder.empty())
@@ -105,9 +106,9 @@ int main(int argc, char** argv) {
     const bool given = run < static_cast<int64_t>(seeds.size());
     current = given ? seeds[static_cast<size_t>(run)] : corpus[random() % corpus.size()];
     if (!given) mutate(current, corpus, random);
-    alarm(10);
+    const itimerval limit{{0, 0}, {10, 0}};
+    setitimer(ITIMER_VIRTUAL, &limit, nullptr);
     LLVMFuzzerTestOneInput(current.data(), current.size());
-    alarm(0);
     if (!is_new() && run > 0) continue;
     corpus.push_back(current);
     if (given || folder.empty()) continue;

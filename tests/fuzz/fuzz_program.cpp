@@ -336,7 +336,8 @@ class Maker {
   void product(int kind, const Planes& a, const Planes& honest, int64_t channels, int64_t reach, int64_t side, Window w) {
     const bool banded = s.maybe(30);
     if (kind == 11) bend(w);
-    const int64_t height = kind == 11 ? w.out_h : honest.height, width = kind == 11 ? w.out_w : honest.width;
+    const int64_t height = kind == 11 ? std::clamp<int64_t>(w.out_h, 1, 256) : honest.height;
+    const int64_t width = kind == 11 ? std::clamp<int64_t>(w.out_w, 1, 256) : honest.width;
     Planes to = banded ? Planes{chw::kUnplaced, 0, channels, height, width} : place(channels, height, width, reach);
     const Planes y = planes(to);
     const Finish f = finish(to, true);
