@@ -46,7 +46,12 @@ __attribute__((no_sanitize_coverage)) bool is_new() {
   return found;
 }
 
-void keep_crash() { std::ofstream(crash_file, std::ios::binary).write(reinterpret_cast<const char*>(current.data()), static_cast<std::streamsize>(current.size())); }
+void keep(const std::filesystem::path& file) {
+  std::ofstream out(file, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(current.data()), static_cast<std::streamsize>(current.size()));
+}
+
+void keep_crash() { keep(crash_file); }
 
 void on_signal(int number) {
   std::fprintf(stderr, "signal %d; the input is in %s\n", number, crash_file.c_str());
@@ -55,17 +60,17 @@ void on_signal(int number) {
 }
 
 void mutate(Bytes& bytes, const std::vector<Bytes>& corpus, std::mt19937& random) {
-  const auto below = [&](size_t n) { return n ? random() % n : 0; };
-  for (size_t changes = 1 + below(4); changes > 0; --changes) {
-    const size_t at = below(bytes.size() + 1);
-    const auto here = bytes.begin() + static_cast<std::ptrdiff_t>(at);
-    const Bytes& other = corpus[below(corpus.size())];
-    const size_t from = below(other.size()), count = std::min(below(64), other.size() - from);
+  const auto below = [&](size_t n) { return n ? static_cast<std::ptrdiff_t>(random() % n) : 0; };
+  for (auto changes = 1 + below(4); changes > 0; --changes) {
+    const auto here = bytes.begin() + below(bytes.size() + 1);
+    const Bytes& other = corpus[static_cast<size_t>(below(corpus.size()))];
+    const auto from = other.begin() + below(other.size());
     switch (below(6)) {
       case 0: bytes.insert(here, static_cast<uint8_t>(random())); break;
-      case 1: bytes.erase(here, here + static_cast<std::ptrdiff_t>(std::min(below(8), bytes.size() - at))); break;
-      case 2: bytes.insert(here, other.begin() + static_cast<std::ptrdiff_t>(from), other.begin() + static_cast<std::ptrdiff_t>(from + count)); break;
-      default: if (at < bytes.size()) bytes[at] = static_cast<uint8_t>(random());
+      case 1: bytes.erase(here, here + std::min(below(8), bytes.end() - here)); break;
+      case 2: bytes.insert(here, from, from + std::min(below(64), other.end() - from)); break;
+      default:
+        if (here != bytes.end()) *here = static_cast<uint8_t>(random());
     }
   }
   if (bytes.size() > kMostBytes) bytes.resize(kMostBytes);
@@ -114,11 +119,12 @@ int main(int argc, char** argv) {
     if (given || folder.empty()) continue;
     char name[32];
     std::snprintf(name, sizeof name, "%08x-%zu", seed, corpus.size());
-    std::ofstream(std::filesystem::path(folder) / name, std::ios::binary).write(reinterpret_cast<const char*>(current.data()), static_cast<std::streamsize>(current.size()));
+    keep(std::filesystem::path(folder) / name);
   }
   const FuzzCounts& n = fuzz_counts;
-  std::printf("%lld inputs, %.1f%% ran; %lld steps accepted, %lld refused; %zu inputs kept\n", static_cast<long long>(n.inputs),
-              100.0 * static_cast<double>(n.run) / static_cast<double>(std::max<int64_t>(n.inputs, 1)),
-              static_cast<long long>(n.accepted), static_cast<long long>(n.refused), corpus.size());
+  const double share = 100.0 * static_cast<double>(n.run) / static_cast<double>(std::max<int64_t>(n.inputs, 1));
+  std::printf("%lld inputs, %.1f%% ran; %lld steps accepted, %lld refused; %zu inputs kept\n",
+              static_cast<long long>(n.inputs), share, static_cast<long long>(n.accepted),
+              static_cast<long long>(n.refused), corpus.size());
   return 0;
 }

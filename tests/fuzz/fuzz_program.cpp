@@ -53,11 +53,13 @@ class Source {
   int64_t bent(int64_t honest) {
     if (bend_ < 0 || bend_-- != 0) return honest;
     const uint8_t how = byte();
-    return how < 64 ? honest + 1 : how < 128 ? honest - 1 : how < 160 ? 2 * honest : kHostile[how % std::size(kHostile)];
+    if (how < 160) return how < 64 ? honest + 1 : how < 128 ? honest - 1 : 2 * honest;
+    return kHostile[how % std::size(kHostile)];
   }
 
   float value() {
-    constexpr float kValues[] = {0.0f, 1.0f, -1.0f, 0.5f, 6.0f, -3.0f, 1e-42f, 65504.0f, 1e30f, -1e38f, INFINITY, -INFINITY, NAN};
+    constexpr float kValues[] = {0.0f,     1.0f,  -1.0f,  0.5f,     6.0f,      -3.0f, 1e-42f,
+                                 65504.0f, 1e30f, -1e38f, INFINITY, -INFINITY, NAN};
     return pick(kValues);
   }
 
@@ -88,7 +90,10 @@ constexpr int64_t up(int64_t count) { return (count + 15) / 16 * 16; }
 class Maker {
  public:
   Maker(Source& source, int64_t arena, int threads, const char* isa)
-      : s(source), program(arena, {kOutside, kOutside, arena}, threads, isa), arena_(arena), may_write(static_cast<size_t>(arena)) {
+      : s(source),
+        program(arena, {kOutside, kOutside, arena}, threads, isa),
+        arena_(arena),
+        may_write(static_cast<size_t>(arena)) {
     const std::vector<float> start(static_cast<size_t>(arena), kUntouched);
     program.write(0, start.data(), arena);
     made_.push_back(place(s.upto(10), s.upto(14), s.upto(20), s.byte() % 3));
@@ -115,8 +120,8 @@ class Maker {
         const auto& shape = kShapes[s.byte() % std::size(kShapes)];
         const int most = program.max_vectors(shape[0], shape[1]);
         constexpr int64_t kSlices[] = {0, 0, 1, 3, 64};
-        program.pack(step, {narrow(shape[0]), narrow(shape[1]), narrow(1 + s.byte() % std::max(most, 1)), narrow(s.byte() % 3),
-                            s.bent(s.pick(kSlices))});
+        const int block = narrow(shape[0]), lines = narrow(shape[1]), vectors = narrow(s.upto(std::max(most, 1)));
+        program.pack(step, {block, lines, vectors, narrow(s.byte() % 3), s.bent(s.pick(kSlices))});
         chw::Weights weights;
         int64_t pixels;
         program.layer(step, weights, pixels);
@@ -192,6 +197,10 @@ class Maker {
     return w;
   }
 
+  static int64_t area(const Window& w) {
+    return std::clamp<int64_t>(w.kernel_h, 0, 9) * std::clamp<int64_t>(w.kernel_w, 0, 9);
+  }
+
   void bend(Window& w) {
     for (int64_t* n : {&w.in_h, &w.in_w, &w.out_h, &w.out_w, &w.kernel_h, &w.kernel_w, &w.stride_h, &w.stride_w,
                        &w.dilation_h, &w.dilation_w, &w.pad_h, &w.pad_w})
@@ -265,8 +274,8 @@ class Maker {
         if (!found.empty()) found.back() = static_cast<int32_t>(s.bent(found.back()));
         return found;
       };
-      const std::vector<int32_t> y0 = index(to.height, a.height > 0 ? honest.height : 1), y1 = index(to.height, honest.height);
-      const std::vector<int32_t> x0 = index(to.width, honest.width), x1 = index(to.width, honest.width);
+      const auto y0 = index(to.height, honest.height), y1 = index(to.height, honest.height);
+      const auto x0 = index(to.width, honest.width), x1 = index(to.width, honest.width);
       program.resize(a, y, y0, y1, values(to.height), x0, x1, values(to.width));
       return keep(to, y);
     }
@@ -276,7 +285,7 @@ class Maker {
       if (flat) w = window(honest, side, side, 1, 1, true);
       bend(w);
       const Planes to = place(honest.channels * times, w.out_h, w.out_w, reach), y = planes(to);
-      const auto taps = values(to.channels * std::clamp<int64_t>(w.kernel_h, 0, 9) * std::clamp<int64_t>(w.kernel_w, 0, 9));
+      const auto taps = values(to.channels * area(w));
       program.depthwise(a, y, w, taps, values(to.channels), finish(to, false), flat);
       return keep(to, y);
     }
@@ -290,7 +299,8 @@ class Maker {
     if (kind == 9) {
       const Planes to = place(channels, 1, 1, 0);
       const int64_t columns = std::min<int64_t>(honest.stride * honest.channels, s.upto(200));
-      View from{0, s.bent(honest.offset), {s.bent(columns)}, {s.bent(1)}}, y{0, s.bent(to.offset), {s.bent(channels)}, {s.bent(1)}};
+      const View from{0, s.bent(honest.offset), {s.bent(columns)}, {s.bent(1)}};
+      const View y{0, s.bent(to.offset), {s.bent(channels)}, {s.bent(1)}};
       program.matvec(from, y, weights(channels, columns), values(channels), s.value(), s.value());
       Planes single = to;
       single.stride = 1;
@@ -319,7 +329,8 @@ class Maker {
       View less = y;
       less.shape.assign(a.shape.begin(), a.shape.end() - axes);
       less.strides.clear();
-      for (size_t i = 0; i < less.shape.size(); ++i) less.strides.push_back(i + 1 < less.shape.size() ? less.shape[i + 1] : 1);
+      for (size_t i = 1; i <= less.shape.size(); ++i)
+        less.strides.push_back(i < less.shape.size() ? less.shape[i] : 1);
       program.reduce(narrow(s.byte() % 5), a, less, narrow(axes));
       less.shape.resize(3, 1);
       less.strides.resize(3, 0);
@@ -333,7 +344,8 @@ class Maker {
   }
 
   // Products of pixels, windows and depthwise sums, placed or in bands that feed a depthwise step.
-  void product(int kind, const Planes& a, const Planes& honest, int64_t channels, int64_t reach, int64_t side, Window w) {
+  void product(int kind, const Planes& a, const Planes& honest, int64_t channels, int64_t reach, int64_t side,
+               Window w) {
     const bool banded = s.maybe(30);
     if (kind == 11) bend(w);
     const int64_t height = kind == 11 ? std::clamp<int64_t>(w.out_h, 1, 256) : honest.height;
@@ -344,8 +356,7 @@ class Maker {
     if (kind == 10 || kind == 13) {
       program.product(a, y, weights(channels, honest.channels), values(channels), f);
     } else if (kind == 11) {
-      const int64_t taps = std::clamp<int64_t>(w.kernel_h, 0, 9) * std::clamp<int64_t>(w.kernel_w, 0, 9);
-      program.convolution(a, y, w, weights(channels, honest.channels * taps), values(channels), f);
+      program.convolution(a, y, w, weights(channels, honest.channels * area(w)), values(channels), f);
     } else {
       const int64_t kernel = side == 5 ? 5 : 3;
       const auto before = values(honest.channels * kernel * kernel), sums = values(honest.channels);
