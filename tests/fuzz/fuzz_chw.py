@@ -64,6 +64,7 @@ FUSED = ["NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1", "TANH", "SIGN_BIT"]
 ISAS = ["", "portable", "avx2"]
 FILES = ["face_detection_full_range_sparse", "hand_recrop", "selfie_segmentation", "iris_landmark"]
 MOST_BYTES, MOST_VALUES = 12_000, 8192  # of a piece of a model, of what its ops compute
+MOST_CHOICES = 256  # bytes that a graph is made of
 SHAPES = ((1, 1), (1, 2), (1, 4), (2, 1), (4, 1), (8, 1))
 
 
@@ -389,7 +390,9 @@ def is_file(data: bytes) -> bool:
 def change(data: bytes, limit: int, seed: int) -> bytes:
     """One to three fields of a file are changed; other bytes blindly."""
     changed = mutate(data, SCHEMA, random.Random(seed)) if is_file(data) else None  # noqa: S311
-    return bytes(atheris.Mutate(data, limit)) if changed is None or len(changed) > limit else changed
+    if changed is not None and len(changed) <= limit:
+        return changed
+    return bytes(atheris.Mutate(data, limit if is_file(data) else max(len(data), min(limit, MOST_CHOICES))))
 
 
 def one_input(data: bytes) -> None:
@@ -437,6 +440,7 @@ def main() -> None:
             f"-max_len={MOST_BYTES + 512}",
             "-len_control=0",
             "-keep_seed=1",
+            "-detect_leaks=0",
         ]
         atheris.Setup([sys.argv[0], *options, *sys.argv[1:], folder], one_input, custom_mutator=change)
         atheris.Fuzz()
