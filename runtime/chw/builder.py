@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,43 +107,53 @@ class Builder:
         """Copy between values of one shape, whatever their layouts."""
         self.task(op, [source], [target], lambda p: copy_views(p, source.view_args(), target.view_args()))
 
-    def program(self, isa: str) -> tuple[Any, list[tuple[str, str]]]:
-        """The program, and for each of its steps the name and kind of the op it belongs to.
+    def program(self, isa: str) -> Any:
+        """A program without steps yet, its values placed and its constants written.
 
         External buffers are the graph's inputs, then its outputs, each row by row. Raises `UnsupportedError` where
         the arena would exceed a gigabyte.
         """
-        sources = [(self._values[tensor], i + 1) for i, tensor in enumerate(self.graph.inputs)]
-        targets = [(self.value(tensor), len(sources) + i + 1) for i, tensor in enumerate(self.graph.outputs)]
-        size = self._place([v for v, _ in sources], [v for v, _ in targets])
+        given = [self._values[tensor] for tensor in self.graph.inputs]
+        wanted = [self.value(tensor) for tensor in self.graph.outputs]
+        size = self._place(given, wanted)
         if size > _MOST_FLOATS:
             raise UnsupportedError(f"the net needs {size * 4 / 1e9:.1f} GB for what it computes; at most 1 GB is given")
-        sizes = [int(np.prod(v.shape, dtype=np.int64)) for v, _ in sources + targets]
+        sizes = [int(np.prod(v.shape, dtype=np.int64)) for v in given + wanted]
         program = _core.Program(size, sizes, self.threads, isa)
-        labels: list[tuple[str, str]] = []
-
-        def label(name: str, kind: str) -> None:
-            labels.extend([(name, kind)] * (program.steps - len(labels)))
-
         for value in self._constants():
             assert value.data is not None
             program.write(value.offset, value.data)
-        filled: set[Value] = set()
-        for value, base in sources:
+        return program
+
+    def emit(self, program: Any) -> Iterator[tuple[str, str]]:
+        """Add the steps to `program`: for each, once it is there, the name and kind of the op it belongs to.
+
+        A task is forgotten before the next adds its steps, and its weights with it where nothing else holds them.
+        """
+        done, filled = 0, set[Value]()
+
+        def added(name: str, kind: str) -> Iterator[tuple[str, str]]:
+            nonlocal done
+            before, done = done, program.steps
+            return iter([(name, kind)] * (done - before))
+
+        for base, tensor in enumerate(self.graph.inputs, 1):
+            value = self._values[tensor]
             _zero_margins(program, value, filled, gaps=True)
             rows = _row_strides(value.shape)
             copy_views(program, (0, value.shape, rows, base), (value.first, value.shape, value.strides, 0))
-            label(self.graph.inputs[base - 1].name, "input")
-        for task in self.tasks:
+            yield from added(tensor.name, "input")
+        while self.tasks:
+            task = self.tasks.pop(0)
             for value in task.writes:
                 _zero_margins(program, value, filled, gaps=not task.fills_gaps)
             task.emit(program)
-            label(task.name, task.kind)
-        for value, base in targets:
+            yield from added(task.name, task.kind)
+        for base, tensor in enumerate(self.graph.outputs, len(self.graph.inputs) + 1):
+            value = self.value(tensor)
             rows = _row_strides(value.shape)
             copy_views(program, (value.first, value.shape, value.strides, 0), (0, value.shape, rows, base))
-            label(self.graph.outputs[base - 1 - len(sources)].name, "output")
-        return program, labels
+            yield from added(tensor.name, "output")
 
     def _constants(self) -> list[Value]:
         found: dict[Value, None] = {}

@@ -32,7 +32,7 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, threads: int, isa: str, *, keeps_weights: bool = True) -> None:
-        """Compile `graph`. Without `keeps_weights` its constants are dropped as soon as they are packed."""
+        """Compile `graph`. Without `keeps_weights` it lets go of each constant once that is packed."""
         builder = Builder(graph, _core.lanes(isa), threads)
         groups: list[tuple[list[Op], set[str]]] = []
         for op in graph.ops:
@@ -41,22 +41,23 @@ class Plan:
                 RULES[key(op)].emit(builder, op)
                 taken = [other for other in graph.ops if other is op or other in builder.absorbed - before]
                 groups.append((taken, {task.name for task in builder.tasks[tasks:]}))
-        self.program, self.labels = builder.program(isa)
-        del builder
+        self.program = builder.program(isa)
         if not keeps_weights:
             for tensor in graph.tensors():
                 if tensor not in graph.outputs:
                     tensor.data = None
-        inner = [(step, name) for step, (name, kind) in enumerate(self.labels) if kind not in ("input", "output")]
-        self.fused = [Fused(ops, [step for step, name in inner if name in names]) for ops, names in groups]
+        self.labels: list[tuple[str, str]] = []
         self.packings: dict[int, tuple[Layer, Packing]] = {}
         choices = Choices(threads, self.program.isa)
-        for step in range(self.program.steps):
+        for step, label in enumerate(builder.emit(self.program)):
+            self.labels.append(label)
             if self.program.packable(step):
                 self._pack(step, choices)
                 self.program.release(step)
         choices.save()
         self.program.seal()
+        inner = [(step, name) for step, (name, kind) in enumerate(self.labels) if kind not in ("input", "output")]
+        self.fused = [Fused(ops, [step for step, name in inner if name in names]) for ops, names in groups]
 
     def _pack(self, step: int, choices: Choices) -> None:
         kind, weights, pixels = self.program.layer(step)
@@ -87,8 +88,13 @@ def filled_blocks(weights: Floats) -> tuple[int, int, int, int]:
 
 def _exact_storages(weights: Floats) -> tuple[int, ...]:
     """Narrower storages that hold exactly these weights: 1 for float16, 2 for int8 with a scale per row."""
-    sample = weights[:4]  # enough to rule most out without large temporary arrays
-    return _exact_for(weights) if _exact_for(sample) else ()
+    found: tuple[int, ...] = (1, 2)
+    for first in range(0, weights.shape[0], 16):  # few rows at a time, for small temporary arrays
+        here = _exact_for(weights[first : first + 16])
+        found = tuple(storage for storage in found if storage in here)
+        if not found:
+            break
+    return found
 
 
 def _exact_for(weights: Floats) -> tuple[int, ...]:

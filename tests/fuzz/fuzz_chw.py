@@ -1,6 +1,7 @@
 """Coverage-guided fuzzing of the CHW engine: `python tests/fuzz/fuzz_chw.py -runs=100000 [CORPUS]`.
 
-Bytes become a small graph whose shapes, options and constants need not go together. Whatever the graph, cutting it into
+Bytes become a small graph whose shapes, options and constants need not go together, or are a .tflite file: pieces of
+models of the zoo with a few fields changed. Whatever the graph, reading it, unpacking its weights and cutting it into
 parts may raise `PocketgraphError`, planning them that or `ValueError`, where the core refuses a step, and running them
 nothing at all. `POCKETGRAPH_CORE` names another build of the core, `make sanitize` leaves one in build/sanitize. With
 `POCKETGRAPH_FUZZ_REFUSED=1` a step that the core refuses is a finding too: its rule should have left it to LiteRT.
@@ -8,8 +9,10 @@ nothing at all. `POCKETGRAPH_CORE` names another build of the core, `make saniti
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import random
 import site
 import sys
 import tempfile
@@ -41,9 +44,16 @@ def load_core() -> None:
 use_plain_package()
 load_core()
 with atheris.instrument_imports(include=["pocketgraph.runtime.chw"]):
-    from pocketgraph.models.errors import PocketgraphError
+    from mutate_flatbuffer import mutate
+
+    from pocketgraph.models import zoo
+    from pocketgraph.models.errors import PocketgraphError, ZooError
     from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
+    from pocketgraph.models.tflite_read import read_tflite
+    from pocketgraph.models.tflite_schema import SCHEMA
+    from pocketgraph.models.tflite_write import write_tflite
     from pocketgraph.runtime.chw import builder, matrix_rules, plan, rules
+    from pocketgraph.runtime.chw.delegate import compiled_parts
     from pocketgraph.runtime.chw.partition import partition
     from pocketgraph.runtime.chw.plan import Plan
 
@@ -52,6 +62,9 @@ KINDS = [*sorted(rules.RULES), "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "DEPTH
 PADDINGS = ["SAME", "VALID"]
 FUSED = ["NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1", "TANH", "SIGN_BIT"]
 ISAS = ["", "portable", "avx2"]
+FILES = ["face_detection_full_range_sparse", "hand_recrop", "selfie_segmentation", "iris_landmark"]
+MOST_BYTES, MOST_VALUES = 12_000, 8192  # of a piece of a model, of what its ops compute
+MOST_CHOICES = 256  # bytes that a graph is made of
 SHAPES = ((1, 1), (1, 2), (1, 4), (2, 1), (4, 1), (8, 1))
 
 
@@ -344,21 +357,59 @@ plan.choose = pack_as_told
 builder._MOST_FLOATS = 1 << 22
 
 
+def pieces() -> list[bytes]:
+    """Files of three ops that follow one another in models of the zoo, with their weights as they are stored."""
+    found: list[bytes] = []
+    for name in FILES:
+        try:
+            graph = zoo.load(name).main
+        except ZooError as error:
+            print(f"without {name}: {error}", file=sys.stderr)
+            continue
+        constant = {t: op for op in graph.ops if op.kind in ("DENSIFY", "DEQUANTIZE") for t in op.outputs}
+        ops = [op for op in graph.ops if not any(t in constant for t in op.outputs)]
+        for first in range(0, len(ops) - 3, 3):
+            piece = ops[first : first + 3]
+            made = [tensor for op in piece for tensor in op.outputs]
+            unpacked: dict[Op, None] = {}
+            for tensor in [t for op in piece for t in op.inputs if t in constant]:
+                op = constant[tensor]
+                unpacked.update(dict.fromkeys([*(constant[t] for t in op.inputs if t in constant), op]))
+            read = dict.fromkeys(t for op in piece for t in op.inputs if t is not None and t not in constant)
+            given = [t for t in read if not t.is_constant and t not in made]
+            if max(tensor.size for tensor in [*given, *made]) <= MOST_VALUES:
+                data = write_tflite(Model([Graph("piece", given, made[-1:], [*unpacked, *piece])]))
+                found += [data] if len(data) <= MOST_BYTES else []
+    return found
+
+
+def is_file(data: bytes) -> bool:
+    return data[4:8] == b"TFL3"
+
+
+def change(data: bytes, limit: int, seed: int) -> bytes:
+    """One to three fields of a file are changed; other bytes blindly."""
+    changed = mutate(data, SCHEMA, random.Random(seed)) if is_file(data) else None  # noqa: S311
+    if changed is not None and len(changed) <= limit:
+        return changed
+    return bytes(atheris.Mutate(data, limit if is_file(data) else max(len(data), min(limit, MOST_CHOICES))))
+
+
 def one_input(data: bytes) -> None:
     """Make a graph of the bytes, plan it and run it."""
     global _source  # noqa: PLW0603
-    _source = Source(data)
+    _source = Source(hashlib.blake2b(data).digest() if is_file(data) else data)
     isa = _source.pick(ISAS)
     matrix_rules._LARGE_FLOATS = _source.pick([0, 10**9])
     matrix_rules._BAND_FLOATS = _source.pick([1, 100, 60_000])
     threads = 1 + (_source.byte() == 7)
-    model = Model([Maker(_source).graph()])
     try:
+        model = read_tflite(data) if is_file(data) else Model([Maker(_source).graph()])
         model.validate()
-        parts = [part.graph for part in partition(model.main) if part.own]
+        parts = compiled_parts(model)[1] if is_file(data) else partition(model.main)
     except PocketgraphError:
         return
-    for graph in parts:
+    for graph in [part.graph for part in parts if part.own]:
         try:
             program = Plan(graph, threads, isa).program
         except PocketgraphError:
@@ -380,8 +431,18 @@ def main() -> None:
             (Path(folder) / f"seed{number}").write_bytes(
                 rng.integers(0, 251, int(rng.integers(20, 160)), np.uint8).tobytes()
             )
-        options = ["-rss_limit_mb=4096", "-timeout=20", "-max_len=256"]
-        atheris.Setup([*sys.argv, *options, folder], one_input)
+        for number, piece in enumerate(pieces()):
+            (Path(folder) / f"piece{number}").write_bytes(piece)
+        # blind where a sanitizer takes the place of the coverage: every seed is then as good as another
+        options = [
+            "-rss_limit_mb=4096",
+            "-timeout=60",
+            f"-max_len={MOST_BYTES + 512}",
+            "-len_control=0",
+            "-keep_seed=1",
+            "-detect_leaks=0",
+        ]
+        atheris.Setup([sys.argv[0], *options, *sys.argv[1:], folder], one_input, custom_mutator=change)
         atheris.Fuzz()
 
 

@@ -460,6 +460,14 @@ def test_bands_are_made_of_an_unplaced_product_and_nothing_else() -> None:
         band(p)
 
 
+@pytest.mark.parametrize("gap", [1, SIZE, 2**62])
+def test_an_unplaced_product_has_no_gap(gap: int) -> None:
+    p = new()
+    with pytest.raises(ValueError, match="a band has no gap"):
+        product(p, y=Planes(UNPLACED, 0, 4, 8, 8, gap))
+    assert p.steps == 0
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from pocketgraph.models.graph import Model
-from pocketgraph.runtime.chw import Chw, _core
+from pocketgraph.runtime.chw import Chw, _core, plan, tune
 
 SHAPES = ((1, 1), (1, 2), (1, 4), (2, 1), (4, 1), (8, 1))  # block, lines
 HEIGHT, WIDTH, DEPTH, CHANNELS = 7, 9, 21, 13  # no multiples of any block or vector
@@ -163,6 +164,22 @@ def test_packings_are_remembered(new_net: Any, packings_file: Callable[[], Path]
     second = Chw(two_layers(new_net, 1 / 3), 1)
     assert packings_file().read_text() == content
     assert list(first.plans()[0].packings.values()) == list(second.plans()[0].packings.values())
+
+
+@pytest.mark.usefixtures("packings_file")
+def test_weights_are_let_go_of_before_the_next_layer_is_packed(new_net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = two_layers(new_net, 1 / 3)
+    weights = [weakref.ref(op.input(1).data) for op in model.main.ops]
+    held: list[tuple[int, int]] = []
+
+    def choose(program: Any, step: int, layer: tune.Layer) -> Any:
+        held.append((sum(array() is not None for array in weights), program.steps - step - 1))
+        return tune.choose(program, step, layer)
+
+    monkeypatch.setattr(plan, "choose", choose)
+    plan.Plan(model.main, 1, "", keeps_weights=False)
+    assert held == [(2, 0), (1, 0)]  # no step behind it is there yet
+    assert weights[1]() is None
 
 
 RUBBISH: list[Any] = [

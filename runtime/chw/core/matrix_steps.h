@@ -95,6 +95,16 @@ struct MatrixStep : Step {
         widest = std::max<int64_t>(widest, static_cast<int64_t>(s.starts[g + 1] - s.starts[g]) * packing.block * packing.lines);
   }
 
+  // Packs as `packing` says where `pack` has not been called.
+  void pack_once(Program& p) {
+    if (slices.empty()) pack(p, packing);
+  }
+
+  void let_go(Program& p) {
+    pack_once(p);
+    given.data = nullptr;
+  }
+
   float weight(int64_t row, int64_t column) const { return row < channels ? given.data[row * columns + column] : 0.0f; }
 
   bool filled(int64_t block, int64_t column) const {

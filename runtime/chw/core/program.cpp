@@ -243,6 +243,7 @@ void Program::matvec(const View& a, const View& y, Weights weights, std::vector<
 Step& Program::matrix(const Planes& a, const Planes& y, int64_t columns, Weights weights, std::vector<float> bias,
                       const Finish& finish) {
   if (y.offset != kUnplaced) check(y, "product, to", 0, 0);
+  require(y.offset != kUnplaced || y.gap == 0, "product: a band has no gap");
   check_sizes(y);
   check_finish(finish, y.channels);
   require(columns >= 1 && columns <= kMost && weights.columns == columns && weights.rows == y.channels &&
@@ -272,7 +273,7 @@ void Program::product(const Planes& a, const Planes& y, Weights weights, std::ve
   require(a.pixels() == y.pixels(), "product: pixels differ");
   auto& step = static_cast<MatrixStep&>(matrix(a, y, a.channels, weights, std::move(bias), finish));
   step.source = Source::kPixels;
-  step.pack(*this, {1, 1, 4, 0, 0});
+  step.packing = {1, 1, 4, 0, 0};
 }
 
 void Program::convolution(const Planes& a, const Planes& y, const Window& w, Weights weights, std::vector<float> bias,
@@ -285,7 +286,7 @@ void Program::convolution(const Planes& a, const Planes& y, const Window& w, Wei
       matrix(a, y, a.channels * w.kernel_h * w.kernel_w, weights, std::move(bias), finish));
   step.source = Source::kWindow;
   step.window = w;
-  step.pack(*this, {4, 1, 2, 0, 0});
+  step.packing = {4, 1, 2, 0, 0};
 }
 
 void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::vector<float> depthwise_weights,
@@ -315,7 +316,7 @@ void Program::separable(const Planes& a, const Planes& y, int64_t kernel, std::v
                     depthwise_finish.high,
                     step.depthwise_slope.empty() ? nullptr : step.depthwise_slope.data()};
   step.edges = Edges(a, kernel, kernels_->lanes);
-  step.pack(*this, {1, 1, 4, 0, 0});
+  step.packing = {1, 1, 4, 0, 0};
 }
 
 void Program::band(const Planes& middle, const Planes& y, const Window& w, std::vector<float> weights,
@@ -405,7 +406,7 @@ bool Program::borrows(const float* weights) const {
 void Program::release(int64_t step) {
   const std::lock_guard lock(turn_);
   require(packable(step), "that step has no weights to let go of");
-  matrix_of(steps_[static_cast<size_t>(step)].get())->given.data = nullptr;
+  matrix_of(steps_[static_cast<size_t>(step)].get())->let_go(*this);
 }
 
 void Program::seal() {
@@ -414,7 +415,7 @@ void Program::seal() {
     if (MatrixStep* matrix = matrix_of(step.get())) require(matrix->placed(), "a product is not placed: its band is missing");
   sealed_ = true;
   for (auto& step : steps_)
-    if (MatrixStep* matrix = matrix_of(step.get())) matrix->given.data = nullptr;
+    if (MatrixStep* matrix = matrix_of(step.get())) matrix->let_go(*this);
   reserve();
 }
 
@@ -452,7 +453,9 @@ double Program::time_step(int64_t step, int repeats) {
   const std::lock_guard lock(turn_);
   require(packable(step), "only steps with weights to pack are timed alone");
   require(repeats >= 1 && repeats <= 10000, "a step is timed 1 to 10000 times");
-  require(matrix_of(steps_[static_cast<size_t>(step)].get())->placed(), "a product is not placed: its band is missing");
+  MatrixStep& matrix = *matrix_of(steps_[static_cast<size_t>(step)].get());
+  require(matrix.placed(), "a product is not placed: its band is missing");
+  matrix.pack_once(*this);
   reserve();
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < repeats; ++i) {

@@ -92,7 +92,7 @@ class Program {
   bool packable(int64_t step) const;
   // what a packable step multiplies: how its input is read, its borrowed weights, and the pixels of its output
   std::string layer(int64_t step, Weights& weights, int64_t& pixels) const;
-  void pack(int64_t step, const Packing& packing);
+  void pack(int64_t step, const Packing& packing);  // else `release` or `seal` packs as suits most
   bool borrows(const float* weights) const;  // whether a step still reads them
   void release(int64_t step);  // lets go of one step's borrowed weights; it cannot be packed again
   void seal();  // lets go of borrowed weights; packing is no longer possible
