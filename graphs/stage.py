@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ class Stage:
     overwritten by the next call. One stage serves one thread at a time.
     """
 
+    watcher: ClassVar[Callable[[str, int, int], None] | None] = None
+    """Told of every run of every stage, on its thread: the model's name, begin and end in ns of the performance counter."""
+
     def __init__(
         self,
         name: str,
@@ -36,6 +40,7 @@ class Stage:
         threads: int = 1,
     ) -> None:
         """`low` is the value of black, -1 or 0; white is 1. The rest is as in `ImageToTensor` and `load_model`."""
+        self.name = name
         self._model = _load(name, outputs, delegate, threads)
         spec = self._model.inputs[0]
         self.input_size: Size = (spec.shape[2], spec.shape[1])
@@ -47,8 +52,11 @@ class Stage:
 
     def __call__(self, image: Image, rect: Rect = WHOLE) -> Crop:
         """Look at `rect` of `image` and fill `outputs`."""
+        began = time.perf_counter_ns()
         crop = self._to_tensor(image, rect)
         self._model.run(self._inputs, self._results)
+        if Stage.watcher is not None:
+            Stage.watcher(self.name, began, time.perf_counter_ns())
         return crop
 
     def close(self) -> None:
