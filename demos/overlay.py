@@ -22,6 +22,7 @@ RIGHT: Colour = (70, 170, 255)
 MIDDLE: Colour = (240, 240, 240)
 FACE: Colour = (130, 230, 190)
 _EDGE: Colour = (20, 24, 30)
+COLOURS = {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "face": FACE}
 _FRACTION = 4  # bits of a pixel that OpenCV draws by
 LEAST_VISIBILITY = 0.5
 
