@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Protocol
@@ -125,7 +125,7 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
     with ExitStack() as stack:
         kept = stack.enter_context(Kept(written))
         stack.enter_context(frames)
-        sinks = _Sinks(job, kept, frames, stack, is_picture=is_picture)
+        sinks = _Sinks(job, kept, frames, stack, settings)
         session = stack.enter_context(Session(job.pipeline, settings, trace=job.trace is not None))
         signals = stack.enter_context(Signals(frames.stop))
         try:
@@ -169,22 +169,20 @@ def _left_out(frames: Frames) -> list[str]:
 class _Sinks:
     """Everything a frame and its results go to."""
 
-    def __init__(self, job: Job, kept: Kept, frames: Frames, stack: ExitStack, *, is_picture: bool) -> None:
+    def __init__(self, job: Job, kept: Kept, frames: Frames, stack: ExitStack, settings: Settings) -> None:
         self._job = job
         self.window = Window(f"pocketgraph {job.pipeline}") if job.show else None
         self.pictures: Pictures | None = None
         if job.output is not None and isinstance(frames, Folder):
             self.pictures = PictureFolder(job.output, frames)
-        elif job.output is not None and is_picture:
+        elif job.output is not None and settings.static:
             self.pictures = PictureFile(job.output)
         elif job.output is not None:
             self.pictures = VideoFile(job.output, kept, frames.rate, live=frames.live)
         self.lines = JsonLines(job.json_file, kept) if job.json_file is not None else None
         self.recorder: Recorder | None = None
         if job.record is not None:
-            about = {"pipeline": job.pipeline, "static": is_picture, "segmentation": job.segmentation,
-                     "delegate": job.delegate, "threads": job.threads}  # fmt: skip
-            self.recorder = Recorder(kept.temporary(job.record), about)
+            self.recorder = Recorder(kept.temporary(job.record), {"pipeline": job.pipeline, **asdict(settings)})
             kept.use(job.record)
         for sink in (self.window, self.pictures, self.lines, self.recorder):
             if sink is not None:

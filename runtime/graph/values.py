@@ -263,7 +263,7 @@ def _get_picture(source: _Source) -> npt.NDArray[np.uint8]:
     head = _PNG_HEAD + struct.pack(">II", width, height) + b"\x08\x02"
     if not png.startswith(head) or 3 * height * width > LARGEST:
         raise FormatError(f"a picture of {width}x{height} pixels is no such PNG")
-    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None or picture.shape != (height, width, 3):
         raise FormatError(f"a picture of {width}x{height} pixels cannot be decoded")
     return np.asarray(picture, np.uint8)
