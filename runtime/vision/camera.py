@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -45,15 +46,16 @@ def open_source(source: Source, say: Say = lambda _: None) -> Clip | Camera:
 class Clip:
     """All frames of a file, in order.
 
-    Frames that are no pictures are left out and counted in `skipped`, and so is, as in MediaPipe's
+    Frames that cannot be decoded or are no pictures are left out and counted in `skipped`, and so is, as in MediaPipe's
     `OpenCvVideoDecoderCalculator`, a frame whose timestamp does not lie after the one before.
     `rate` is frames a second and `count` how many there are, both as the container says, None where it does not.
     """
 
     live = False
 
-    def __init__(self, source: str | os.PathLike[str], reader: Reader = read_frames) -> None:
-        self._source, self._reader = os.fspath(source), reader
+    def __init__(self, source: str | os.PathLike[str], reader: Reader | None = None) -> None:
+        self._source = os.fspath(source)
+        self._reader = partial(read_frames, on_damage=self._skip) if reader is None else reader
         self.skipped = 0
         self.rate, self.count = _facts(self._source)
 
@@ -64,7 +66,10 @@ class Clip:
                 last = timestamp
                 yield timestamp, frame
             else:
-                self.skipped += 1
+                self._skip()
+
+    def _skip(self) -> None:
+        self.skipped += 1
 
     def stop(self) -> None:
         """Nothing waits here: leaving the loop closes the file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -16,15 +16,19 @@ from pocketgraph.runtime.vision.image_to_tensor import Image
 
 _log = logging.getLogger(__name__)
 _FRAME_RATE = 30.0  # where a container tells none
+_MOST_DAMAGED = 1000  # frames in a row of a file that are tried before it counts as ended
 _CUT_SHORT = 0.9  # of the frames that a container promises: fewer are worth a warning
 
 
-def read_frames(source: str | os.PathLike[str] | int) -> Iterator[tuple[int, Image]]:
+def read_frames(
+    source: str | os.PathLike[str] | int, on_damage: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, Image]]:
     """Yield `(timestamp_us, frame)` of a file, a URL or the camera with that number, in order.
 
     Frames are RGB, uint8 `[height, width, 3]`, upright where the file says how it was held, and the caller's to keep.
     Timestamps start near 0 and rise: presentation times of a file, the clock for a camera; a picture is one frame at 0.
-    Leaving the loop, or closing the generator, closes the source.
+    Leaving the loop, or closing the generator, closes the source. A frame of a file that cannot be decoded while later
+    ones can is left out, and `on_damage` called for it.
 
     Raises `UsageError` where there is no such file, folder or camera, `FormatError` where nothing in it can be decoded.
     A file that ends long before its container says so is warned of in the log.
@@ -40,12 +44,14 @@ def read_frames(source: str | os.PathLike[str] | int) -> Iterator[tuple[int, Ima
             return
     capture = cv2.VideoCapture(name, cv2.CAP_ANY if isinstance(name, int) else cv2.CAP_FFMPEG)
     try:
-        yield from _decoded(capture, name, is_file)
+        yield from _decoded(capture, name, is_file, on_damage)
     finally:
         capture.release()
 
 
-def _decoded(capture: cv2.VideoCapture, name: str | int, is_file: bool) -> Iterator[tuple[int, Image]]:
+def _decoded(
+    capture: cv2.VideoCapture, name: str | int, is_file: bool, on_damage: Callable[[], None]
+) -> Iterator[tuple[int, Image]]:
     if not capture.isOpened():
         if is_file:
             raise FormatError(f"{name} cannot be opened as a video or a picture: damaged, or of a format not known here")
@@ -56,10 +62,18 @@ def _decoded(capture: cv2.VideoCapture, name: str | int, is_file: bool) -> Itera
     step = int(1e6 / (capture.get(cv2.CAP_PROP_FPS) or _FRAME_RATE))
     started = time.monotonic_ns()
     count, timestamp = 0, -step
+    damaged = 0  # since the last good frame
     while True:
         good, frame = capture.read()
         if not good:
+            damaged += 1
+            if is_file and damaged <= _MOST_DAMAGED and count + damaged < promised:
+                continue
             break
+        for _ in range(damaged):
+            on_damage()
+        promised -= damaged
+        damaged = 0
         if isinstance(name, int):
             told = (time.monotonic_ns() - started) / 1000
         else:
