@@ -151,6 +151,8 @@ class Camera:
                         return
             except (PocketgraphError, OSError, cv2.error) as error:
                 reason = str(error)
+            if self._leaving.is_set():
+                return
             if started is None:
                 self._fail(f"{self.name} gives no frame: {reason}")
                 return

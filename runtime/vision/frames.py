@@ -62,18 +62,17 @@ def _decoded(
     step = int(1e6 / (capture.get(cv2.CAP_PROP_FPS) or _FRAME_RATE))
     started = time.monotonic_ns()
     count, timestamp = 0, -step
-    damaged = 0  # since the last good frame
+    damaged, failed = 0, 0  # in all, and since the last good frame
     while True:
         good, frame = capture.read()
         if not good:
-            damaged += 1
-            if is_file and damaged <= _MOST_DAMAGED and count + damaged < promised:
+            failed += 1
+            if is_file and failed <= _MOST_DAMAGED and count + damaged + failed < promised:
                 continue
             break
-        for _ in range(damaged):
+        for _ in range(failed):
             on_damage()
-        promised -= damaged
-        damaged = 0
+        damaged, failed = damaged + failed, 0
         if isinstance(name, int):
             told = (time.monotonic_ns() - started) / 1000
         else:
@@ -84,7 +83,7 @@ def _decoded(
         yield timestamp, _rgb(frame)
     if count == 0:
         raise FormatError(f"not one frame of {name} can be decoded")
-    if is_file and count < _CUT_SHORT * promised:
+    if is_file and count + damaged < _CUT_SHORT * promised:
         _log.warning("%s ends after %d of %d frames: it may be damaged", name, count, promised)
 
 
