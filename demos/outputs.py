@@ -28,6 +28,9 @@ class Kept:
     """
 
     def __init__(self, files: list[Path]) -> None:
+        doubled = next((file for file in files if files.count(file) > 1), None)
+        if doubled is not None:
+            raise UsageError(f"two outputs go to the same file {doubled}: give each its own name")
         self._staging = {file: Staging([file]) for file in files}
         self._used: set[Path] = set()
 
