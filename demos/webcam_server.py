@@ -64,7 +64,7 @@ class WebcamServer:
             raise UsageError(f"port {port} of {HOST} cannot be opened: {error.strerror}; choose another") from error
         self.port: int = self._http.server_address[1]
         self.url = f"http://{HOST}:{self.port}/?token={self.token}"
-        self._threads = [threading.Thread(target=self._http.serve_forever, name="webcam-http", daemon=True)]
+        self._threads = [threading.Thread(target=self._http.serve_forever, args=(0.1,), name="webcam-http", daemon=True)]
         if frames is not None:
             self._threads.append(threading.Thread(target=self._watch, name="webcam-frames", daemon=True))
 

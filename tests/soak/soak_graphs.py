@@ -1,12 +1,13 @@
 """Runs random graphs for a long time and looks for a stall: `python tests/soak/soak_graphs.py --minutes 15`.
 
-Each graph runs in the caller's thread and on several, with threads switched as often as can be, observers, pollers,
-pauses, cancelled runs and calculators that raise. What comes out must not depend on the threads. A run that makes no
+Each graph runs in the caller's thread and on several, with threads switched as often as can be, sources, a second
+executor, observers, pollers, pauses, cancelled runs and calculators that raise. What comes out must not depend on the threads. A run that makes no
 progress for `--patience` seconds ends the process with the scheduler's state and the stack of every thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import random
@@ -19,12 +20,31 @@ from typing import Any
 import click
 
 from pocketgraph.models.errors import GraphRuntimeError
-from pocketgraph.runtime.graph import CalculatorGraph, Context, Packet
+from pocketgraph.runtime.graph import CalculatorGraph, Context, Packet, testing
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime" / "graph"))
 from test_random_graphs import SIDES, _random_graph
 
+assert testing  # makes CountingSourceCalculator known
 Results = dict[str, list[tuple[int, Any]]]
+ENTRY = "input_stream: ['in0', 'in1']"
+SOURCE = (
+    "input_stream: 'in0' node { calculator: 'CountingSourceCalculator' input_side_packet: 'MAX_COUNT:many'"
+    " output_stream: 'in1' }"
+)
+SECOND = "executor { name: 'second' type: 'ThreadPoolExecutor' } "
+
+
+def _wild(text: str, generator: random.Random) -> str:
+    """The graph, perhaps with a source in place of an input, and some nodes on threads of their own."""
+    if generator.random() < 0.4:
+        text = text.replace(ENTRY, SOURCE, 1)
+    if generator.random() < 0.4:
+        head, *nodes = text.split("node {")
+        text = SECOND + "node {".join(
+            [head, *(generator.choice([" executor: 'second'", ""]) + node for node in nodes)]
+        )
+    return text
 
 
 class Watch:
@@ -81,12 +101,16 @@ def _run(text: str, inputs: dict[str, list[tuple[int, int]]], threads: int, gene
     graph = CalculatorGraph(text, threads=threads)
     watch.hear(f"{threads} threads: {text}", graph)
     results: Results = {name: [] for name in graph.output_names()}
+    readers = []
     for name in results:
-        graph.observe(name, lambda packet, to=name: results[to].append((packet.timestamp, packet.value)))
+        if threads and generator.random() < 0.3:
+            readers.append(threading.Thread(target=_read, args=(graph.poller(name, queue_size=generator.choice([1, 5])), results[name])))
+        else:
+            graph.observe(name, lambda packet, to=name: results[to].append((packet.timestamp, packet.value)))
     failing = threads and generator.random() < 0.1
     cancelled = threads and generator.random() < 0.1
     pausing = threads and generator.random() < 0.3
-    sides = {name: _busy(work, generator) if threads else work for name, work in SIDES.items()}
+    sides: dict[str, Any] = {name: _busy(work, generator) if threads else work for name, work in SIDES.items()}
     if failing:
         at = generator.randrange(40)
 
@@ -96,16 +120,20 @@ def _run(text: str, inputs: dict[str, list[tuple[int, int]]], threads: int, gene
             SIDES["add"](context)
 
         sides["add"] = fail
-    packets = sorted((time_, name, value) for name, items in inputs.items() for time_, value in items)
+    sides["many"] = 40
+    packets = sorted((time_, name, value) for name, items in inputs.items() if name in graph.input_names()
+                     for time_, value in items)
     stop_at = generator.randrange(len(packets)) if cancelled else -1
     try:
         graph.start(sides)
+        for reader in readers:
+            reader.start()
         for number, (timestamp, name, value) in enumerate(packets):
             graph.add_packet(name, Packet(value, timestamp))
             if pausing and generator.random() < 0.2:
                 graph.pause()
                 graph.resume()
-            if generator.random() < 0.05:
+            if generator.random() < 0.05 and not readers and text.startswith((ENTRY, SECOND + ENTRY)):
                 graph.wait_until_idle()
             if number == stop_at:
                 graph.cancel()
@@ -116,7 +144,14 @@ def _run(text: str, inputs: dict[str, list[tuple[int, int]]], threads: int, gene
         return None
     finally:
         graph.close()
+        for reader in readers:
+            reader.join()
     return results
+
+
+def _read(poller: Any, into: list[tuple[int, Any]]) -> None:
+    with contextlib.suppress(GraphRuntimeError):  # the run's error is told elsewhere
+        into.extend((packet.timestamp, packet.value) for packet in poller)
 
 
 @click.command()
@@ -133,6 +168,7 @@ def main(minutes: float, seed: int, patience: float) -> None:
         text = _random_graph(generator)
         if "late" in text and "offset: 0" in text:
             text = text.replace("offset: 0", "")
+        text = _wild(text, generator)
         inputs = {
             name: [(at, generator.randrange(9)) for at in sorted(generator.sample(range(40), 15))]
             for name in ("in0", "in1")
