@@ -17,9 +17,10 @@ _DIGITS = 6
 def as_json(found: Found, timestamp_us: int, size: tuple[int, int]) -> dict[str, Any]:
     """`timestamp_us`, `width`, `height` and what was found; nothing found, nothing there.
 
-    `pose` and `world` are 33 of [x, y, z, visibility, presence], each of `hands` has `side`, `landmarks` (21 of
-    [x, y, z]) and, where told, `score` and `world`; `faces` are 468 or 478 of [x, y, z] each, `detections` have `score`,
-    `box` [x_min, y_min, x_max, y_max] and `keypoints` [x, y]. Of a mask there is `person`, its share of the picture.
+    `pose` and `world` are 33 of [x, y, z, visibility, presence], each of `hands` has `side`, `landmarks` (21 of [x, y,
+    z]) and, where told, `score` and `world`; `faces` are 468 or 478 of [x, y, z] each, `detections` have
+    `score`, `box` [x_min, y_min, x_max, y_max] and `keypoints` [x, y]. Of a mask there is `person`, its share of the
+    picture.
     """
     result: dict[str, Any] = {"timestamp_us": timestamp_us, "width": size[0], "height": size[1]}
     if found.pose is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from pocketgraph.runtime.graph.packet import Packet
     from pocketgraph.runtime.graph.recording import Recording
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -15,7 +17,9 @@ Packets = dict[tuple[str, int], bytes]
 """What a stream had at a time, as a digest."""
 
 
-@click.command(epilog="\b\nExamples:\n  pocketgraph replay run.pgrec\n  pocketgraph replay run.pgrec --graph hands.pbtxt")
+@click.command(
+    epilog="\b\nExamples:\n  pocketgraph replay run.pgrec\n  pocketgraph replay run.pgrec --graph hands.pbtxt"
+)
 @click.argument("file", type=_FILE, metavar="FILE.pgrec")
 @click.option("--graph", type=_FILE, metavar="GRAPH", help="Run this graph on the streams that are its inputs.")
 @click.option("--list", "only_list", is_flag=True, help="Say what is in FILE, and run nothing.")
@@ -66,6 +70,10 @@ def _recorded(recording: Recording) -> Packets:
     return {(name, packet.timestamp): _digest(packet.value) for name, packet in recording}
 
 
+def _note(packets: Packets, name: str, packet: Packet) -> None:
+    packets[name, packet.timestamp] = _digest(packet.value)
+
+
 def _graph_again(graph: Path, recording: Recording) -> tuple[Packets, set[str]]:
     from pocketgraph.runtime.graph.graph import CalculatorGraph
     from pocketgraph.runtime.graph.recording import replay as feed_graph
@@ -74,9 +82,7 @@ def _graph_again(graph: Path, recording: Recording) -> tuple[Packets, set[str]]:
     with CalculatorGraph(graph) as running:
         outputs = running.output_names()
         for name in outputs:
-            running.observe(  # type: ignore[misc]
-                name, lambda packet, to=name: fresh.__setitem__((to, packet.timestamp), _digest(packet.value))
-            )
+            running.observe(name, partial(_note, fresh, name))
         feed_graph(running, recording.file)
     return fresh, set(outputs)
 
@@ -91,7 +97,9 @@ def _pipeline_again(recording: Recording) -> tuple[Packets, set[str]]:
     name = about.pop("pipeline", None)
     kinds = {key: type(value) for key, value in asdict(Settings()).items()}
     if name not in PIPELINES or {key: type(value) for key, value in about.items()} != kinds:
-        raise UsageError(f"{recording.file} was not recorded by `pocketgraph run`; give the graph it is for with --graph")
+        raise UsageError(
+            f"{recording.file} was not recorded by `pocketgraph run`; give the graph it is for with --graph"
+        )
     fresh: Packets = {}
     pipeline = Pipeline(name, Settings(**about))
     try:

@@ -65,7 +65,7 @@ class Ended:
 
 
 class Signals:
-    """Within its block Ctrl-C and SIGTERM are noted in `got` and `wake` is called; a second one does what it used to."""
+    """Within its block Ctrl-C and SIGTERM are noted in `got` and `wake` is called; a second one does as before."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.got: int | None = None

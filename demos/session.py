@@ -113,10 +113,8 @@ class Session:
             return ["no frame"]
         seconds = ((self._ended[-1] if self._ended else self._began) - self._began) / 1e9
         median, slow = np.percentile(list(self._latencies), [50, 95])
-        lines = [
-            f"{self.frames} frame{'s' * (self.frames != 1)}, {self.frames / max(seconds, 1e-9):.1f} a second;"
-            f" {self.pipeline.name} takes {median:.1f} ms (median), {slow:.1f} ms (95th percentile)"
-        ]
+        count = f"{self.frames} frame{'s' * (self.frames != 1)}, {self.frames / max(seconds, 1e-9):.1f} a second"
+        lines = [f"{count}; {self.pipeline.name} takes {median:.1f} ms (median), {slow:.1f} ms (95th percentile)"]
         parts: Counter[str] = Counter()
         for model, used in self.models.items():
             parts[_PART_OF_MODEL[model.partition("_")[0]]] += used.nanoseconds

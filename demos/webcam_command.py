@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pocketgraph.demos.run_command import DELEGATES, PIPELINES
+
+if TYPE_CHECKING:
+    from pocketgraph.runtime.vision.camera import Camera, Clip
 
 
 @click.command(epilog="\b\nExamples:\n  pocketgraph webcam\n  pocketgraph webcam hands --input 0")
@@ -17,9 +20,7 @@ from pocketgraph.demos.run_command import DELEGATES, PIPELINES
 @click.option("--segmentation", is_flag=True, help="Masks from the start, from holistic and pose.")
 @click.option("--delegate", type=click.Choice(DELEGATES), default="auto", show_default=True, help="The engine.")
 @click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True, help="How many it may use.")
-def webcam(
-    pipeline: str, source: str | None, port: int, segmentation: bool, delegate: Any, threads: int
-) -> None:
+def webcam(pipeline: str, source: str | None, port: int, segmentation: bool, delegate: Any, threads: int) -> None:
     """Show PIPELINE (holistic by default) over a camera, in a page that only this machine can open. Ctrl-C ends it.
 
     To see it from another machine, forward the port: ssh -L PORT:127.0.0.1:PORT HOST.
@@ -35,9 +36,10 @@ def webcam(
 
     settings = Settings(segmentation=segmentation, delegate=delegate, threads=threads)
     with ExitStack() as stack:
-        frames = None
+        frames: Camera | Clip | None = None
         if source is not None:
-            frames = stack.enter_context(open_source(source, lambda text: click.echo(f"pocketgraph: {text}", err=True)))
+            frames = open_source(source, lambda text: click.echo(f"pocketgraph: {text}", err=True))
+            stack.enter_context(frames)
         session = stack.enter_context(Session(pipeline, settings))
         server = WebcamServer(session, frames, port)
         stack.callback(server.close)

@@ -1,8 +1,8 @@
 """The page of `pocketgraph webcam`: overlays of a camera in a browser on this machine, and on no other.
 
-The server listens on 127.0.0.1. It answers only requests whose Host is that (a web page elsewhere whose name was made to
-lead here says its own), for the paths below, that carry the token of this run: in the address for what the browser loads
-by itself, in a header, which other pages cannot send, for the rest.
+The server listens on 127.0.0.1. It answers only requests whose Host is that (a page elsewhere whose name was made to
+lead here says its own), for the paths below, that carry the token of this run: in the address for what the browser
+loads by itself, in a header, which other pages cannot send, for the rest.
 
     GET  /         the page                           GET  /status   frames a second, latency, parts shown
     GET  /stream   the server's camera, as MJPEG      POST /toggle   ?part=: draw it, or no longer
@@ -64,7 +64,9 @@ class WebcamServer:
             raise UsageError(f"port {port} of {HOST} cannot be opened: {error.strerror}; choose another") from error
         self.port: int = self._http.server_address[1]
         self.url = f"http://{HOST}:{self.port}/?token={self.token}"
-        self._threads = [threading.Thread(target=self._http.serve_forever, args=(0.1,), name="webcam-http", daemon=True)]
+        self._threads = [
+            threading.Thread(target=self._http.serve_forever, args=(0.1,), name="webcam-http", daemon=True)
+        ]
         if frames is not None:
             self._threads.append(threading.Thread(target=self._watch, name="webcam-frames", daemon=True))
 
@@ -200,7 +202,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True  # what the request brought is not read
         self._send(why.encode(), "text/plain; charset=utf-8", status)
 
-    def _send(self, data: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, policy: str = "default-src 'none'") -> None:
+    def _send(
+        self, data: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, policy: str = "default-src 'none'"
+    ) -> None:
         self.send_response(status)
         self._headers(kind, policy)
         self.send_header("Content-Length", str(len(data)))
@@ -222,9 +226,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> None:
         nonce = secrets.token_urlsafe(16)
-        policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src 'self' data:"
-        )
+        policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'"
+        policy += "; img-src 'self' data:"
         self._send(self.server.page.page(nonce), "text/html; charset=utf-8", policy=policy)
 
     def _status(self) -> None:

@@ -83,9 +83,7 @@ def with_status(picture: Image, rate: float, latency: float, possible: Sequence[
     canvas = picture.copy()
     size = max(0.4, min(canvas.shape[:2]) / 1000)
     step = round(34 * size) + 4
-    keys = [
-        f"{letter} {part}{'' if part in shown else ' off'}" for letter, part in KEYS.items() if part in possible
-    ]
+    keys = [f"{letter} {part}{'' if part in shown else ' off'}" for letter, part in KEYS.items() if part in possible]
     lines = [f"{rate:.1f} FPS, {latency:.0f} ms", ", ".join([*keys, "q quit"])]
     canvas[: step * 2 + 8] = (canvas[: step * 2 + 8] * 0.45).astype(np.uint8)
     for number, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""The commands `pocketgraph graph show | check | run`: what is in a graph file, whether it can run, and what comes out."""
+"""The commands `pocketgraph graph show | check | run`: what is in a graph file, whether it can run, what comes out."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check(file: Path, allow_unknown: bool) -> None:
     click.echo(f"{file}: {len(plan.nodes)} nodes, the wiring is good{problem}")
 
 
-@graph.command(epilog="\b\nExample:\n  pocketgraph graph run hands.pbtxt --input-stream image=clip.mp4 --trace trace.json")
+@graph.command(epilog="\b\nExample:\n  pocketgraph graph run hands.pbtxt --input-stream image=clip.mp4")
 @click.argument("file", type=_FILE, metavar="GRAPH")
 @click.option("--input-stream", "inputs", multiple=True, metavar="NAME=FILE",
               help="Frames of a video, a picture or a stream as RGB arrays, or the stream NAME of a recording.")  # fmt: skip

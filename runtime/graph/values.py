@@ -86,7 +86,8 @@ def _put(out: bytearray, value: Any, depth: int) -> None:
     elif type(value) is bytes:
         _put_bytes(out, b"b", value)
     elif type(value) in (list, tuple, dict):
-        out += {list: b"l", tuple: b"t", dict: b"m"}[type(value)] + struct.pack("<I", len(value))
+        letter = b"l" if type(value) is list else b"t" if type(value) is tuple else b"m"
+        out += letter + struct.pack("<I", len(value))
         for item in value if type(value) is not dict else (part for pair in value.items() for part in pair):
             _put(out, item, depth + 1)
     elif isinstance(value, np.ndarray):

@@ -38,9 +38,10 @@ def is_live(source: Source) -> bool:
 
 def open_source(source: Source, say: Say = lambda _: None) -> Clip | Camera:
     """A `Camera` for what is live, a `Clip` for a file. `say` is told of cameras that vanish and return."""
-    if isinstance(source, int) or os.fspath(source).isdigit():
-        return Camera(int(source), say=say)
-    return Camera(source, say=say) if is_live(source) else Clip(source)
+    name = source if isinstance(source, int) else os.fspath(source)
+    if isinstance(name, int) or name.isdigit():
+        return Camera(int(name), say=say)
+    return Camera(name, say=say) if is_live(name) else Clip(name)
 
 
 class Clip:

@@ -54,7 +54,9 @@ def _decoded(
 ) -> Iterator[tuple[int, Image]]:
     if not capture.isOpened():
         if is_file:
-            raise FormatError(f"{name} cannot be opened as a video or a picture: damaged, or of a format not known here")
+            raise FormatError(
+                f"{name} cannot be opened as a video or a picture: damaged, or of a format not known here"
+            )
         what = f"camera {name}" if isinstance(name, int) else name
         raise UsageError(f"{what} cannot be opened: is it there, and not in use by another program?")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)

@@ -1,4 +1,4 @@
-"""`pocketgraph webcam` in a real browser: its own camera (played from a file) to landmarks on a canvas, and a stream."""
+"""`pocketgraph webcam` in a real browser: its camera (played from a file) to landmarks on a canvas, and a stream."""
 
 from __future__ import annotations
 
@@ -86,7 +86,15 @@ def test_the_browsers_camera_comes_back_as_landmarks_drawn_on_the_canvas(tmp_pat
 
 def test_a_part_switched_off_is_drawn_no_longer_also_in_a_phones_window(tmp_path: Path, camera: Path) -> None:
     with served("holistic") as url:
-        seen = visit(tmp_path, url, camera=str(camera), width=390, height=780, toggle="face", screenshot=str(tmp_path / "page.png"))
+        seen = visit(
+            tmp_path,
+            url,
+            camera=str(camera),
+            width=390,
+            height=780,
+            toggle="face",
+            screenshot=str(tmp_path / "page.png"),
+        )
     assert seen["painted"]["face"] < 20  # hundreds with it
     assert seen["painted"]["left"] > 100
     assert "face" not in seen["pressed"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from typing_extensions import Self
 
 from pocketgraph.__main__ import main
 from pocketgraph.demos import run_command, running
@@ -154,7 +154,11 @@ def test_lines_go_to_standard_output_and_the_rest_to_standard_error(
     ],
 )
 def test_what_cannot_be_is_told_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_video(Path("in.mp4"))
@@ -194,7 +198,7 @@ def test_frames_that_change_their_size_fit_into_the_video(tmp_path: Path, monkey
 
         def stop(self) -> None: ...
 
-        def __enter__(self) -> Changing:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None: ...
@@ -253,9 +257,11 @@ def test_nothing_of_a_run_without_frames_replaces_a_file(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_the_middle_leaves_readable_files_and_nothing_else(tmp_path: Path, number: signal.Signals) -> None:
     video = write_video(tmp_path / "in.mp4", 5000, (320, 240))
-    command = [sys.executable, "-m", "pocketgraph", "run", "face_detection", "--delegate", "litert", "--input", str(video),
-               "--output", "out.mp4", "--json", "out.jsonl", "--record", "out.pgrec", "--trace", "trace.json"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    outputs = ["--output", "out.mp4", "--json", "out.jsonl", "--record", "out.pgrec", "--trace", "trace.json"]
+    command = [sys.executable, "-m", "pocketgraph", "run", "face_detection", "--delegate", "litert", "--input", video]
+    process = subprocess.Popen(
+        [*command, *outputs], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if any(file.stat().st_size > 1000 for file in tmp_path.glob(".out.*.jsonl")):
@@ -273,7 +279,13 @@ def test_ctrl_c_in_the_middle_leaves_readable_files_and_nothing_else(tmp_path: P
     assert not recording.cut
     names = {event["name"] for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]}
     assert {"frame", "face_detection_short_range"} <= names
-    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.jsonl", "out.mp4", "out.pgrec", "trace.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "in.mp4",
+        "out.jsonl",
+        "out.mp4",
+        "out.pgrec",
+        "trace.json",
+    ]
     assert "Traceback" not in err
     if number == signal.SIGINT:
         assert f"interrupted after {count} frames; what was written is kept" in err
@@ -281,7 +293,9 @@ def test_ctrl_c_in_the_middle_leaves_readable_files_and_nothing_else(tmp_path: P
 
 @pytest.mark.zoo
 @pytest.mark.data
-def test_a_recorded_run_is_replayed_bit_for_bit(tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recorded_run_is_replayed_bit_for_bit(
+    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     video = shared_data / "people/videos/signing_video_9frames.mp4"
     file = tmp_path / "run.pgrec"
     assert main(["run", "holistic", "--input", str(video), "--record", str(file), "--delegate", "litert"]) == 0
@@ -297,7 +311,9 @@ def test_a_recorded_run_is_replayed_bit_for_bit(tmp_path: Path, shared_data: Pat
 
 @pytest.mark.zoo
 @pytest.mark.data
-def test_the_summary_says_what_was_found_and_where_time_went(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_says_what_was_found_and_where_time_went(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     video = shared_data / "people/videos/signing_video_9frames.mp4"
     assert main(["run", "holistic", "--input", str(video), "--delegate", "litert", "--segmentation"]) == 0
     out = capsys.readouterr().out
@@ -340,7 +356,9 @@ def test_json_names_what_was_found() -> None:
     points = Landmarks(np.float32([[0.1, 0.2, 0.3]]), np.float32([0.5]), np.float32([0.25]))
     plain = Landmarks(np.float32([[1 / 3, 0, -1]]))
     mask = np.float32([[0, 1], [0.6, 0.4]])
-    found = Found(points, plain, (FoundHand("left", plain, 0.75, plain), FoundHand("right", plain)), (plain,), None, mask)
+    found = Found(
+        points, plain, (FoundHand("left", plain, 0.75, plain), FoundHand("right", plain)), (plain,), None, mask
+    )
     third = [0.333333, 0.0, -1.0]
     assert as_json(found, 7, (2, 2)) == {
         "timestamp_us": 7, "width": 2, "height": 2, "pose": [[0.1, 0.2, 0.3, 0.5, 0.25]], "world": [third],

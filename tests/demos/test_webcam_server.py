@@ -30,7 +30,7 @@ class FakePipeline:
 
     def __init__(self, name: str, settings: Settings) -> None: ...
 
-    def __call__(self, image: Any, timestamp_us: int) -> Found:
+    def __call__(self, image: Any, _timestamp_us: int) -> Found:
         face = Landmarks(np.full((468, 3), 0.5, np.float32))
         return Found(faces=(face,), mask=np.ones(image.shape[:2], np.float32))
 
@@ -47,7 +47,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebcamServer]:
         server.close()
 
 
-def ask(server: WebcamServer, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, Any]:
+def ask(
+    server: WebcamServer, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.putrequest(method, path, skip_host="Host" in headers)
     if body is not None:
@@ -124,7 +126,15 @@ def test_parts_are_switched(served: WebcamServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"GIF89a", b"\xff\xd8\xff", JPEG[:100], b"\xff\xd8\xff" + b"\x00" * 5000, b"\x89PNG\r\n\x1a\n" + b"\x00" * 99]
+    "body",
+    [
+        b"",
+        b"GIF89a",
+        b"\xff\xd8\xff",
+        JPEG[:100],
+        b"\xff\xd8\xff" + b"\x00" * 5000,
+        b"\x89PNG\r\n\x1a\n" + b"\x00" * 99,
+    ],
 )
 def test_what_is_no_frame_is_refused(served: WebcamServer, body: bytes) -> None:
     assert ask(served, "POST", "/frame", body, X_Pocketgraph_Token=served.token)[0] == 400
@@ -133,15 +143,18 @@ def test_what_is_no_frame_is_refused(served: WebcamServer, body: bytes) -> None:
 
 @pytest.mark.parametrize("length", ["-1", "99999999999", "x", "1e3", "+5"])
 def test_lengths_that_lie_are_refused_unread(served: WebcamServer, length: str) -> None:
-    status, _, headers = ask(
-        served, "POST", "/frame", JPEG, Content_Length=length, X_Pocketgraph_Token=served.token
-    )
+    status, _, headers = ask(served, "POST", "/frame", JPEG, Content_Length=length, X_Pocketgraph_Token=served.token)
     assert status == 400
     assert headers["Connection"] == "close"
 
 
 def test_nonsense_on_the_wire_does_not_stop_the_server(served: WebcamServer) -> None:
-    for data in (b"\x00" * 100, b"GET\r\n\r\n", b"POST /frame HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc", b"x" * 70_000):
+    for data in (
+        b"\x00" * 100,
+        b"GET\r\n\r\n",
+        b"POST /frame HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc",
+        b"x" * 70_000,
+    ):
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as wire:
             wire.sendall(data)
             wire.shutdown(socket.SHUT_WR)
@@ -185,6 +198,9 @@ def test_the_servers_camera_streams_overlays_and_tells_when_it_is_gone(monkeypat
 
 def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "Pipeline", FakePipeline)
-    with socket.create_server(("127.0.0.1", 0)) as taken, Session("holistic", Settings()) as running:
-        with pytest.raises(UsageError, match="cannot be opened"):
-            WebcamServer(running, None, taken.getsockname()[1])
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        Session("holistic", Settings()) as running,
+        pytest.raises(UsageError, match="cannot be opened"),
+    ):
+        WebcamServer(running, None, taken.getsockname()[1])

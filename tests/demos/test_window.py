@@ -104,10 +104,10 @@ def test_keys_switch_parts_and_end_the_run(tmp_path: Path, monkeypatch: pytest.M
     class Fake:
         name, possible, parts = "hands", ("hands",), ("hands",)
 
-        def __init__(self, name: str, settings: Any) -> None:
+        def __init__(self, *_: Any) -> None:
             self.calls = 0
 
-        def __call__(self, image: Any, timestamp: int) -> Found:
+        def __call__(self, *_: Any) -> Found:
             self.calls += 1
             if self.calls == 2:
                 pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_h))

@@ -1,4 +1,4 @@
-"""Recordings: what goes in comes out with the same bits, damage is told, and a replayed graph gives the same results."""
+"""Recordings: what goes in comes out bit for bit, damage is told, and a replayed graph gives the same results."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ input_stream: "image" input_stream: "boost" output_stream: "sum" num_threads: 4
 node { calculator: "LambdaCalculator" input_stream: "image" input_stream: "boost" output_stream: "sum"
        input_side_packet: "PROCESS:work" }
 """
+PASSING = (
+    'input_stream: "in" output_stream: "out" '
+    'node { calculator: "PassThroughCalculator" input_stream: "in" output_stream: "out" }'
+)
 
 
 def same(first: Any, second: Any) -> bool:
@@ -53,7 +57,14 @@ _ARRAYS = st.one_of(
     hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))),
 )  # fmt: skip
 _PLAIN = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), _ARRAYS, st.floats(width=32).map(np.float32)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(),
+    st.binary(),
+    _ARRAYS,
+    st.floats(width=32).map(np.float32),
 )
 _KEYS = st.one_of(st.text(), st.integers(), st.booleans())
 VALUES = st.recursive(
@@ -111,7 +122,9 @@ def test_a_value_nested_too_deeply_is_refused_both_ways() -> None:
 @settings(max_examples=300)
 @given(st.data())
 def test_damaged_values_are_read_or_refused(data: st.DataObject) -> None:
-    whole = bytearray(encode([1, {"a": np.eye(3)}, np.full((9, 8, 3), 7, np.uint8), Rect(1.0, 2.0, 3.0, 4.0), "text", 2**80]))
+    whole = bytearray(
+        encode([1, {"a": np.eye(3)}, np.full((9, 8, 3), 7, np.uint8), Rect(1.0, 2.0, 3.0, 4.0), "text", 2**80])
+    )
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -244,18 +257,15 @@ def test_a_graph_recorded_and_replayed_gives_the_same_bits(tmp_path: Path) -> No
 def test_replaying_what_is_for_another_graph_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "a.pgrec")
     with pytest.raises(UsageError, match="none of which is an input"):
-        replay('input_stream: "other" node { calculator: "PassThroughCalculator" input_stream: "other" output_stream: "o" }',
-               tmp_path / "a.pgrec")  # fmt: skip
+        replay(PASSING, tmp_path / "a.pgrec")
 
 
 def test_a_packet_that_cannot_be_recorded_ends_the_run_with_the_streams_name(tmp_path: Path) -> None:
-    text = 'input_stream: "a" output_stream: "b" node { calculator: "PassThroughCalculator" input_stream: "a" output_stream: "b" }'
-    with Recorder(tmp_path / "a.pgrec") as recorder, CalculatorGraph(text) as graph:
-        recorder.watch(graph, ["a"])
+    with Recorder(tmp_path / "a.pgrec") as recorder, CalculatorGraph(PASSING, threads=0) as graph:
+        recorder.watch(graph, ["in"])
         graph.start()
-        with pytest.raises(GraphRuntimeError, match="observer of a.*at timestamp 3.*cannot be recorded"):
-            graph.add("a", object(), 3)
-            graph.finish()
+        with pytest.raises(GraphRuntimeError, match=r"observer of in.*at timestamp 3.*cannot be recorded"):
+            graph.add("in", object(), 3)
 
 
 def test_the_commands_run_record_trace_and_replay_a_graph(tmp_path: Path) -> None:

@@ -51,7 +51,9 @@ def watch(camera: Camera, fake: FakeCamera, most: int | None = None) -> list[tup
 
 def test_a_camera_that_vanishes_and_returns_goes_on_with_rising_timestamps() -> None:
     said: list[str] = []
-    fake = FakeCamera([frame(1), frame(2)], [UsageError("no such device")], [frame(3), FormatError("lost"), frame(9)], [frame(4)])
+    fake = FakeCamera(
+        [frame(1), frame(2)], [UsageError("no such device")], [frame(3), FormatError("lost"), frame(9)], [frame(4)]
+    )
     with Camera(0, fake, first_wait=0.01, say=said.append) as camera:
         seen = watch(camera, fake, 4)
     assert [number for _, number in seen] == [1, 2, 3, 4]
@@ -71,7 +73,10 @@ def test_a_camera_that_stays_away_is_given_up() -> None:
     said: list[str] = []
     fake = FakeCamera([frame(1)])
     camera = Camera(2, fake, tries=3, first_wait=0.001, longest_wait=0.002, say=said.append)
-    with camera, pytest.raises(UsageError, match="camera 2 is gone and did not come back in 3 attempts: cannot be opened"):
+    with (
+        camera,
+        pytest.raises(UsageError, match="camera 2 is gone and did not come back in 3 attempts: cannot be opened"),
+    ):
         watch(camera, fake)
     assert fake.opened == 4
     assert [text.rpartition("in ")[2] for text in said] == ["0.001 s", "0.002 s", "0.002 s"]
@@ -179,7 +184,14 @@ def test_a_video_with_damaged_frames_is_read_on_behind_them(tmp_path: Path, shar
 
 @pytest.mark.parametrize(
     ("source", "live"),
-    [(0, True), ("1", True), ("rtsp://camera/stream", True), ("HTTP://x/y", True), ("a.mp4", False), ("dir/rtsp", False)],
+    [
+        (0, True),
+        ("1", True),
+        ("rtsp://camera/stream", True),
+        ("HTTP://x/y", True),
+        ("a.mp4", False),
+        ("dir/rtsp", False),
+    ],
 )
 def test_what_is_live_is_told_from_its_name(source: Any, live: bool) -> None:
     assert is_live(source) is live
