@@ -60,7 +60,7 @@ def check(file: Path, allow_unknown: bool) -> None:
 @graph.command(epilog="\b\nExample:\n  pocketgraph graph run hands.pbtxt --input-stream image=clip.mp4")
 @click.argument("file", type=_FILE, metavar="GRAPH")
 @click.option("--input-stream", "inputs", multiple=True, metavar="NAME=FILE",
-              help="Frames of a video, a picture or a stream as RGB arrays, or the stream NAME of a recording.")  # fmt: skip
+              help="Frames of a video, picture or URL as RGB arrays, or the stream NAME of a recording.")  # fmt: skip
 @click.option("--side-packet", "sides", multiple=True, metavar="NAME=VALUE", help="A value as JSON, or text.")
 @click.option("--threads", type=click.IntRange(0, 64), help="Instead of the file's number; 0 is the caller's alone.")
 @click.option("--trace", type=_NEW, metavar="FILE.json", help="What ran when, for Chrome's trace viewer.")

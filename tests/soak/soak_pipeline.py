@@ -1,7 +1,7 @@
 """Runs a pipeline over many frames and looks at memory: `python tests/soak/soak_pipeline.py holistic VIDEO`.
 
-Frames of VIDEO are played forth and back, small; overlay and JSON lines are made as `pocketgraph run` makes
-them. Prints the resident memory along the way; ends with 1 where it grew by more than `--most` MiB after the first tenth.
+Frames of VIDEO are played forth and back, small; overlay and JSON lines are made as `pocketgraph run` makes them.
+Prints the resident memory along the way; ends with 1 where it grew by more than `--most` MiB after the first tenth.
 """
 
 from __future__ import annotations
