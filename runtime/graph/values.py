@@ -9,7 +9,8 @@ A value is one letter and what belongs to it; integers are little-endian, `n` is
     l, t        n, values: list, tuple               m   n, pairs of values: dict
     g           text (dtype), bytes                  a NumPy scalar
     a           text (dtype), u8 rank, u32 sides, u8 packed, n, bytes: an array in C order, deflated where packed is 1
-    p           u32 height, u32 width, n, PNG        a picture, uint8 [height, width, 3]
+    p           u32 height, u32 width, n, bytes      a picture, uint8 [height, width, 3]: each row less the row above,
+                                                     modulo 256, all deflated
     r           text (name), n, values               a record: one of `RECORDS`, by its fields in order
     P           text (full name), n, bytes           a protobuf message, whose type must be known to who reads it
 
@@ -48,7 +49,6 @@ LARGEST = 1 << 28
 _DEEPEST = 32
 _WORTH_PACKING = 4096
 _DTYPE = re.compile(r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]c(8|16)")
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 
 def encode(value: Any) -> bytes:
@@ -131,13 +131,13 @@ def _put_array(out: bytearray, letter: bytes, array: npt.NDArray[Any]) -> None:
 
 
 def _put_picture(out: bytearray, picture: npt.NDArray[Any]) -> None:
-    import cv2
-
-    # rows as they are or as differences from the row above, deflated lightly: lossless, and quick enough to keep up
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    _, png = cv2.imencode(".png", np.ascontiguousarray(picture), options)
+    rows = np.ascontiguousarray(picture)
+    less = rows.copy()
+    less[1:] -= rows[:-1]
+    # runs and Huffman codes only: half as large as the picture, and quick enough to keep up with a camera
+    packing = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
     out += b"p" + struct.pack("<II", *picture.shape[:2])
-    _put_bytes(out, b"", png.tobytes())
+    _put_bytes(out, b"", packing.compress(less.data) + packing.flush())
 
 
 class _Source:
@@ -237,12 +237,7 @@ def _get_array(source: _Source) -> npt.NDArray[Any]:
         size *= side
     if rank > 32 or packed > 1 or size > LARGEST:
         raise FormatError(f"no array is {kind}{list(shape)}")
-    if packed:
-        unpack = zlib.decompressobj()
-        try:
-            data = unpack.decompress(data, size + 1)
-        except zlib.error as error:
-            raise FormatError(f"an array cannot be unpacked: {error}") from error
+    data = _unpacked(data, size) if packed else data
     if len(data) != size:
         raise FormatError(f"an array {kind}{list(shape)} has {size} bytes, not {len(data)}")
     return np.frombuffer(data, kind).reshape(shape).copy()
@@ -256,18 +251,23 @@ def _dtype(source: _Source) -> np.dtype[Any]:
 
 
 def _get_picture(source: _Source) -> npt.NDArray[np.uint8]:
-    import cv2
-
     height, width = source.numbers("II")
-    png = source.sized()
-    # 8 bits, three channels, of the size told: nothing else is handed to the decoder
-    head = _PNG_HEAD + struct.pack(">II", width, height) + b"\x08\x02"
-    if not png.startswith(head) or 3 * height * width > LARGEST:
-        raise FormatError(f"a picture of {width}x{height} pixels is no such PNG")
-    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if picture is None or picture.shape != (height, width, 3):
-        raise FormatError(f"a picture of {width}x{height} pixels cannot be decoded")
-    return np.asarray(picture, np.uint8)
+    rows = np.frombuffer(_unpacked(source.sized(), 3 * height * width), np.uint8).reshape(height, width, 3)
+    return np.add.accumulate(rows, axis=0, dtype=np.uint8)
+
+
+def _unpacked(data: bytes, size: int) -> bytes:
+    """`size` bytes out of deflated ones, and never more in memory."""
+    if size > LARGEST:
+        raise FormatError(f"an array or picture of {size} bytes is larger than any that is written")
+    unpack = zlib.decompressobj()
+    try:
+        whole = unpack.decompress(data, size + 1)
+    except zlib.error as error:
+        raise FormatError(f"an array or picture cannot be unpacked: {error}") from error
+    if len(whole) != size:
+        raise FormatError(f"an array or picture of {size} bytes unpacks to {len(whole)}")
+    return whole
 
 
 def _get_message(source: _Source) -> Message:

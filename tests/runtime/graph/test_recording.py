@@ -146,8 +146,8 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     [
         (b"a\x03\x00\x00\x00<f4\x02" + struct.pack("<II", 2**31, 2**31) + b"\x00\x00\x00\x00\x00", "no array is"),
         (b"a\x03\x00\x00\x00|O8", "dtype"),
-        (b"a\x03\x00\x00\x00|u1\x01" + struct.pack("<IBI", 5, 1, 9) + zlib.compress(b"x" * 9999)[:9], "bytes"),
-        (b"p" + struct.pack("<III", 30_000, 30_000, 0), "no such PNG"),
+        (b"a\x03\x00\x00\x00|u1\x01" + struct.pack("<IBI", 5, 1, 9) + zlib.compress(b"x" * 9999)[:9], "unpack"),
+        (b"p" + struct.pack("<III", 30_000, 30_000, 0), "larger than any"),
         (b"l\xff\xff\xff\xff", "cannot follow"),
         (b"r\x04\x00\x00\x00Rect\x01\x00\x00\x00N", "other types"),
         (b"r\x05\x00\x00\x00Popen\x00\x00\x00\x00", "no record"),
