@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import re
 import struct
 import types
@@ -232,10 +233,9 @@ def _get_array(source: _Source) -> npt.NDArray[Any]:
     shape = source.numbers(f"{min(rank, 33)}I")
     (packed,) = source.numbers("B")
     data = source.sized()
-    size = kind.itemsize
-    for side in shape:
-        size *= side
-    if rank > 32 or packed > 1 or size > LARGEST:
+    size = kind.itemsize * math.prod(shape)
+    # NumPy multiplies the sides of empty arrays as well
+    if rank > 32 or packed > 1 or kind.itemsize * math.prod(max(side, 1) for side in shape) > LARGEST:
         raise FormatError(f"no array is {kind}{list(shape)}")
     data = _unpacked(data, size) if packed else data
     if len(data) != size:

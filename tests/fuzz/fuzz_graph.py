@@ -161,7 +161,7 @@ def main() -> None:
         for number, seed in enumerate(seeds()):
             (Path(folder) / f"seed{number}").write_bytes(seed)
         options = ["-rss_limit_mb=3072", "-timeout=20", "-max_len=4096"]
-        atheris.Setup([*sys.argv, *options, folder], one_input, custom_mutator=mutate)
+        atheris.Setup([sys.argv[0], *options, *sys.argv[1:], folder], one_input, custom_mutator=mutate)
         atheris.Fuzz()
 
 

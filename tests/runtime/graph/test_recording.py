@@ -145,6 +145,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     ("data", "message"),
     [
         (b"a\x03\x00\x00\x00<f4\x02" + struct.pack("<II", 2**31, 2**31) + b"\x00\x00\x00\x00\x00", "no array is"),
+        (b"a\x03\x00\x00\x00<f8\x03" + struct.pack("<III", 0, 2**31, 2**31) + b"\x00\x00\x00\x00\x00", "no array is"),
         (b"a\x03\x00\x00\x00|O8", "dtype"),
         (b"a\x03\x00\x00\x00|u1\x01" + struct.pack("<IBI", 5, 1, 9) + zlib.compress(b"x" * 9999)[:9], "unpack"),
         (b"p" + struct.pack("<III", 30_000, 30_000, 0), "larger than any"),
