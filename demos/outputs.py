@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -11,9 +12,12 @@ from typing import Any, TextIO
 import cv2
 from typing_extensions import Self
 
+from pocketgraph.demos.pipelines import Found
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.staging import Staging
+from pocketgraph.runtime.graph.packet import Packet
+from pocketgraph.runtime.graph.recording import Recorder
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
@@ -129,6 +133,24 @@ class PictureFile:
 
     def close(self) -> None:
         """Nothing is left to finish."""
+
+
+class RecordFile:
+    """The frames and what they show, for `pocketgraph replay`; `about` is what the pipeline was made with."""
+
+    def __init__(self, file: Path, kept: Kept, about: Mapping[str, Any]) -> None:
+        self._file, self._kept = file, kept
+        self._recorder = Recorder(kept.temporary(file), about)
+
+    def write(self, image: Image, timestamp_us: int, found: Found) -> None:
+        """Append a frame."""
+        for stream, value in {"image": image, **found.streams()}.items():
+            self._recorder.write(stream, Packet(value, timestamp_us))
+        self._kept.use(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._recorder.close()
 
 
 class JsonLines:

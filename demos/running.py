@@ -17,14 +17,12 @@ from typing_extensions import Self
 
 from pocketgraph.demos.folder import Folder
 from pocketgraph.demos.landmarks_json import as_json
-from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, VideoFile
+from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile
 from pocketgraph.demos.overlay import overlay
 from pocketgraph.demos.pipelines import Found, Settings
 from pocketgraph.demos.session import Session
 from pocketgraph.demos.window import KEYS, Window, with_status
 from pocketgraph.models.errors import UsageError
-from pocketgraph.runtime.graph.packet import Packet
-from pocketgraph.runtime.graph.recording import Recorder
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.camera import Camera, Clip, open_source
 from pocketgraph.runtime.vision.image_to_tensor import Image
@@ -137,7 +135,7 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
                 if sinks.take(session, image, timestamp, found) or signals.got is not None:
                     break
         finally:
-            if job.trace is not None:
+            if job.trace is not None and session.frames:
                 session.write_trace(kept.temporary(job.trace))
                 kept.use(job.trace)
         ended.frames, ended.signal = session.frames, signals.got
@@ -180,10 +178,8 @@ class _Sinks:
         elif job.output is not None:
             self.pictures = VideoFile(job.output, kept, frames.rate, live=frames.live)
         self.lines = JsonLines(job.json_file, kept) if job.json_file is not None else None
-        self.recorder: Recorder | None = None
-        if job.record is not None:
-            self.recorder = Recorder(kept.temporary(job.record), {"pipeline": job.pipeline, **asdict(settings)})
-            kept.use(job.record)
+        about = {"pipeline": job.pipeline, **asdict(settings)}
+        self.recorder = RecordFile(job.record, kept, about) if job.record is not None else None
         for sink in (self.window, self.pictures, self.lines, self.recorder):
             if sink is not None:
                 stack.callback(sink.close)
@@ -193,8 +189,7 @@ class _Sinks:
         if self.lines is not None:
             self.lines.write(as_json(found, timestamp, (image.shape[1], image.shape[0])))
         if self.recorder is not None:
-            for stream, value in {"image": image, **found.streams()}.items():
-                self.recorder.write(stream, Packet(value, timestamp))
+            self.recorder.write(image, timestamp, found)
         if self.pictures is None and self.window is None:
             return False
         drawn = overlay(image, found, session.shown)

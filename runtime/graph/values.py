@@ -252,6 +252,8 @@ def _dtype(source: _Source) -> np.dtype[Any]:
 
 def _get_picture(source: _Source) -> npt.NDArray[np.uint8]:
     height, width = source.numbers("II")
+    if not height * width:
+        raise FormatError("a picture has no pixels")
     rows = np.frombuffer(_unpacked(source.sized(), 3 * height * width), np.uint8).reshape(height, width, 3)
     return np.add.accumulate(rows, axis=0, dtype=np.uint8)
 

@@ -248,7 +248,7 @@ def test_nothing_of_a_run_without_frames_replaces_a_file(tmp_path: Path, monkeyp
     (tmp_path / "out.jsonl").write_text("mine")
     monkeypatch.setattr(running, "open_source", lambda _, say: Camera(0, reader, say=say))
     with pytest.raises(UsageError, match="not there"):
-        run_job(Job("face_detection", "0", tmp_path / "out.mp4", str(tmp_path / "out.jsonl")))
+        run_job(Job("face_detection", "0", tmp_path / "out.mp4", str(tmp_path / "out.jsonl"), tmp_path / "a.pgrec"))
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 from pocketgraph.__main__ import main
 from pocketgraph.models.errors import FormatError, GraphRuntimeError, UsageError
 from pocketgraph.runtime.graph import CalculatorGraph, Packet, Timestamp, parse_text, testing
+from pocketgraph.runtime.graph.feed import feed, source_of
 from pocketgraph.runtime.graph.recording import MAGIC, Recorder, Recording, replay
 from pocketgraph.runtime.graph.values import decode, encode
 from pocketgraph.runtime.vision.detections import Detections
@@ -287,3 +288,19 @@ def test_the_commands_run_record_trace_and_replay_a_graph(tmp_path: Path) -> Non
     assert main(["graph", "run", str(graph), "--input-stream", f"image={recording}"]) == 0
     assert main(["replay", str(recording)]) == 2
     assert main(["graph", "run", str(graph), "--input-stream", f"picture={recording}"]) == 2
+
+
+def test_files_for_several_inputs_go_in_by_timestamp(tmp_path: Path) -> None:
+    for name, times in (("image", (1, 4)), ("boost", (0, 4, 9))):
+        with Recorder(tmp_path / name) as recorder:
+            for time in times:
+                recorder.write(name, Packet(f"{name} {time}", time))
+    seen: list[tuple[int, str]] = []
+
+    def work(context: Any) -> None:
+        seen.extend((context.timestamp, view.value) for view in context.inputs if view)
+
+    with CalculatorGraph(GRAPH, threads=0) as graph:
+        graph.start({"work": work})
+        feed(graph, {name: source_of(graph, name, str(tmp_path / name)) for name in ("image", "boost")})
+    assert seen == [(0, "boost 0"), (1, "image 1"), (4, "image 4"), (4, "boost 4"), (9, "boost 9")]
