@@ -35,7 +35,7 @@ try {
   const errors = [];
   page.on('console', (message) => { if (message.type() === 'error') errors.push(message.text()); });
   page.on('pageerror', (error) => errors.push(String(error)));
-  await page.goto(spec.url);
+  await page.goto(spec.url, {timeout: 90000});
   await until(page, (frames) => window.frames_drawn >= frames, spec.frames, 90);
   if (spec.toggle) {
     await page.click(`button[data-part=${spec.toggle}]`);
