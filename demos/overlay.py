@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import pairwise
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from pocketgraph.demos.pipelines import PARTS, Found
+from pocketgraph.graphs import topology
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
@@ -26,55 +26,14 @@ COLOURS = {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "face": FACE}
 _FRACTION = 4  # bits of a pixel that OpenCV draws by
 LEAST_VISIBILITY = 0.5
 
-HAND: Lines = (
-    (0, 1, 2, 3, 4),
-    (0, 5, 6, 7, 8),
-    (5, 9, 10, 11, 12),
-    (9, 13, 14, 15, 16),
-    (13, 17, 18, 19, 20),
-    (0, 17),
-)
-TORSO: Lines = ((11, 12), (23, 24))
-LEFT_BODY: Lines = ((11, 13, 15), (11, 23, 25, 27, 29, 31, 27))
-RIGHT_BODY: Lines = ((12, 14, 16), (12, 24, 26, 28, 30, 32, 28))
-LEFT_FINGERS = [15, 17, 19, 15, 21]
-RIGHT_FINGERS = [16, 18, 20, 16, 22]
 BODY_FROM = 11  # landmarks before are the face's
 FACE_LINES: Lines = (
-    (
-        *(
-            10,
-            338,
-            297,
-            332,
-            284,
-            251,
-            389,
-            356,
-            454,
-            323,
-            361,
-            288,
-            397,
-            365,
-            379,
-            378,
-            400,
-            377,
-            152,
-            148,
-            176,
-            149,
-            150,
-        ),
-        *(136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109, 10),
-    ),
-    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 33),
-    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466, 263),
-    (46, 53, 52, 65, 55),
-    (276, 283, 282, 295, 285),
-    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61),
-    (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191, 78),
+    *topology.FACE_OVAL,
+    *topology.LIPS,
+    *topology.LEFT_EYE,
+    *topology.LEFT_EYEBROW,
+    *topology.RIGHT_EYE,
+    *topology.RIGHT_EYEBROW,
 )
 _DARK = 90  # of 255: how bright the background stays
 
@@ -112,7 +71,7 @@ def _draw_face(canvas: Rgb, face: Landmarks) -> None:
 def _draw_hand(canvas: Rgb, hand: Landmarks, side: Colour) -> None:
     points = _pixels(hand, _size(canvas))
     fine = max(1.0, _extent(points) / 70)
-    _lines(canvas, points, HAND, side, fine)
+    _lines(canvas, points, topology.HAND, side, fine)
     _dots(canvas, points, MIDDLE, fine * 1.1)
 
 
@@ -124,14 +83,14 @@ def _draw_body(canvas: Rgb, pose: Landmarks, *, face: bool, hands: Collection[st
         points[pose.visibility < LEAST_VISIBILITY] = np.nan
     if face:
         points[:BODY_FROM] = np.nan
-    _lines(canvas, points, TORSO, MIDDLE, thick)
+    _lines(canvas, points, topology.TORSO, MIDDLE, thick)
     for side, lines, fingers, name in (
-        (LEFT, LEFT_BODY, LEFT_FINGERS, "left"),
-        (RIGHT, RIGHT_BODY, RIGHT_FINGERS, "right"),
+        (LEFT, topology.LEFT_BODY, topology.LEFT_FINGERS, "left"),
+        (RIGHT, topology.RIGHT_BODY, topology.RIGHT_FINGERS, "right"),
     ):
         if name in hands:
-            points[[index for index in fingers if index != fingers[0]]] = np.nan
-        _lines(canvas, points, (*lines, fingers), side, thick)
+            points[[tip for _, tip in topology.edges(fingers)]] = np.nan
+        _lines(canvas, points, (*lines, *fingers), side, thick)
     _dots(canvas, points, MIDDLE, thick * 1.5)
 
 
@@ -167,7 +126,7 @@ def _lines(canvas: Rgb, points: npt.NDArray[np.float32], lines: Lines, colour: C
     """Lines along the indices, each above a darker, wider one; what is not a number is left out."""
     fixed = np.where(np.isfinite(points), points, 0) * (1 << _FRACTION)
     known: npt.NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
-    pairs = [pair for line in lines for pair in pairwise(line) if known[list(pair)].all()]
+    pairs = [pair for pair in topology.edges(lines) if known[list(pair)].all()]
     for shade, wide in ((_EDGE, width + max(1.0, width * 0.5)), (colour, width)):
         for a, b in pairs:
             start, end = fixed[a].astype(int).tolist(), fixed[b].astype(int).tolist()

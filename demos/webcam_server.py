@@ -31,6 +31,7 @@ from pocketgraph.demos import overlay as drawing
 from pocketgraph.demos.landmarks_json import as_json
 from pocketgraph.demos.pipelines import Found
 from pocketgraph.demos.session import Session
+from pocketgraph.graphs import topology
 from pocketgraph.models.errors import PocketgraphError, UsageError
 from pocketgraph.runtime.vision.camera import Camera, Clip
 from pocketgraph.runtime.vision.image_to_tensor import Image
@@ -135,9 +136,9 @@ class WebcamServer:
             "pipeline": self.session.pipeline.name,
             "camera": "browser" if self.frames is None else "server",
             "parts": list(self.session.pipeline.possible),
-            "lines": {"hand": drawing.HAND, "torso": drawing.TORSO, "face": drawing.FACE_LINES,
-                      "left_body": drawing.LEFT_BODY, "right_body": drawing.RIGHT_BODY,
-                      "left_fingers": drawing.LEFT_FINGERS, "right_fingers": drawing.RIGHT_FINGERS},
+            "lines": {"hand": topology.HAND, "torso": topology.TORSO, "face": drawing.FACE_LINES,
+                      "left_body": topology.LEFT_BODY, "right_body": topology.RIGHT_BODY,
+                      "left_fingers": topology.LEFT_FINGERS, "right_fingers": topology.RIGHT_FINGERS},
             "colours": {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in drawing.COLOURS.items()},
             "body_from": drawing.BODY_FROM,
             "least_visibility": drawing.LEAST_VISIBILITY,

@@ -26,7 +26,7 @@ class Stage:
     """
 
     watcher: ClassVar[Callable[[str, int, int], None] | None] = None
-    """Told of every run of any stage, on its thread: the model, begin and end in ns of the performance counter."""
+    """Told of every run of every stage, on its thread: the model's name, begin and end in ns (`perf_counter_ns`)."""
 
     def __init__(
         self,
