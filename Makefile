@@ -17,13 +17,15 @@ lint: .venv/.dev types
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
-# Coverage-guided fuzzing of the readers and of the CHW engine; RUNS inputs each, another SEED tries others.
+# Coverage-guided fuzzing of the readers, of graphs and of the CHW engine; RUNS inputs each, another SEED tries others.
 RUNS ?= 20000
 SEED ?= 1
 fuzz: .venv/.dev
 	mkdir -p build/fuzz/chw
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_tflite.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_onnx.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_graph.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_recording.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0 chw
 
 # The CHW engine's core built with AddressSanitizer and UndefinedBehaviorSanitizer: its tests; RUNS calls of its builder

@@ -23,6 +23,9 @@ _COMMANDS = {
     "explain": "pocketgraph.convert.command",
     "graph": "pocketgraph.runtime.graph.command",
     "models": "pocketgraph.models.command",
+    "replay": "pocketgraph.demos.replay_command",
+    "run": "pocketgraph.demos.run_command",
+    "webcam": "pocketgraph.demos.webcam_command",
 }
 _BENCH_GRAPH = "pocketgraph.demos.graph_bench.command"
 """Measures pipelines, which lie above the room of `bench`."""
@@ -66,8 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         cli.main(arguments, prog_name="pocketgraph", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
-        _say("interrupted; no output was written")
+    except (KeyboardInterrupt, click.Abort) as error:
+        _say(str(error.__cause__ or error) or "interrupted; no output was written")  # click makes Abort of Ctrl-C
         return INTERRUPTED
     except BrokenPipeError:
         # the reader (a pager, head) has had enough: let the interpreter's own flush at exit go nowhere

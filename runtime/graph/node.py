@@ -59,11 +59,15 @@ class RunningNode:
             self.plan.policy, self.plan.policy_config, self.inputs, self.contract.inputs, self.name,
             bounds=self.contract.process_bounds,
         )  # fmt: skip
+        self.side_outputs = [
+            SideOutputView(entry.name, kind, entry.tag)
+            for entry, kind in zip(self.contract.side_outputs, self.contract.types[SIDE_OUTPUT], strict=True)
+        ]
         self.context = self._make_context()
         only = type(self.policy) is DefaultOfOne and self.max_in_flight == 1
         self.only_stream = self.inputs[0] if only else None
         self.lean_view: OutputView | None = None
-        self.spare = [self._make_context() for _ in range(self.max_in_flight - 1)] + [self.context]
+        self.spare = [self.context]  # more are made when they are needed: a graph may allow any number
         self.flying: deque[tuple[Context, int]] = deque()
         self.finished: set[int] = set()
         self.has_offset = False
@@ -85,10 +89,6 @@ class RunningNode:
         context.outputs = [
             OutputView(stream, object if place in contract.same_as else types[place], context, entry.tag)
             for place, (entry, stream) in enumerate(zip(contract.outputs, self.outputs, strict=True))
-        ]
-        self.side_outputs = [
-            SideOutputView(entry.name, kind, entry.tag)
-            for entry, kind in zip(contract.side_outputs, contract.types[SIDE_OUTPUT], strict=True)
         ]
         views: dict[str, list[Any]] = {
             INPUT: context.inputs, OUTPUT: context.outputs, SIDE_INPUT: sides, SIDE_OUTPUT: self.side_outputs,
@@ -128,22 +128,21 @@ class RunningNode:
         for view in context.outputs:
             view.stream.pass_header()
         self.emit(context, UNSTARTED)
-        for other in self.spare:
-            if other is not context:
-                self._copy_state(context, other)
         self.scheduler.node_opened(self)
         if self.is_source:
             context.timestamp = 0
         else:
             self.schedule()
 
-    @staticmethod
-    def _copy_state(context: Context, other: Context) -> None:
-        for view, copy in zip(context.inputs, other.inputs, strict=True):
+    def _another_context(self) -> Context:
+        """A context beside the first one, with the headers and side packets that it opened with."""
+        other = self._make_context()
+        for view, copy in zip(self.context.inputs, other.inputs, strict=True):
             copy.header = view.header
-        for port, views in context.items():
+        for port, views in self.context.items():
             if port.kind in (SIDE_INPUT, SIDE_OUTPUT):
                 other[port] = views
+        return other
 
     def schedule(self) -> None:
         """Hand every invocation that is due to the executor; pass bounds on where none is."""
@@ -192,7 +191,7 @@ class RunningNode:
             scheduler.wake(executor)
 
     def _next_context(self, timestamp: int) -> Context:
-        context = self.spare.pop()
+        context = self.spare.pop() if self.spare else self._another_context()
         for view in context.outputs:
             view.closed = view.stream.closed
         self.flying.append((context, timestamp))

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,26 @@ class NodeProfile:
         }  # fmt: skip
 
 
+Event = tuple[str, str, int, int, int, int]
+"""Of a time line: name, phase, timestamp, thread, begin and end in ns of the performance counter."""
+
+
+def chrome_trace(events: Iterable[Event], threads: Mapping[int, str], began_ns: int) -> dict[str, Any]:
+    """A time line in the JSON format of Chrome's trace viewer and of Perfetto; `threads` are names by identity."""
+    numbers = {thread: number for number, thread in enumerate(threads)}
+    result: list[dict[str, Any]] = [
+        {"ph": "M", "name": "thread_name", "pid": 1, "tid": numbers[thread], "args": {"name": name}}
+        for thread, name in threads.items()
+    ]
+    for name, phase, timestamp, thread, began, ended in events:
+        event = {
+            "ph": "X", "name": name, "cat": phase, "pid": 1, "tid": numbers[thread],
+            "ts": (began - began_ns) / 1000, "dur": (ended - began) / 1000,
+        }  # fmt: skip
+        result.append(event | ({"args": {"timestamp": int(timestamp)}} if phase == "process" else {}))
+    return {"traceEvents": result, "displayTimeUnit": "ms"}
+
+
 class Profiler:
     """Counts every call of a run; `profiles` are the results, `write_trace` the time line."""
 
@@ -80,7 +100,7 @@ class Profiler:
         self._interval, self._intervals = interval_us, intervals
         self._lock = threading.Lock()
         self._profiles: dict[str, NodeProfile] = {}
-        self._events: deque[tuple[str, str, int, int, int, int]] = deque(maxlen=MOST_EVENTS)
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._entered: dict[int, int] = {}
         self._threads: dict[int, str] = {}
         self.paused = False
@@ -160,18 +180,7 @@ class Profiler:
 
     def trace(self) -> dict[str, Any]:
         """The time line in the JSON format of Chrome's trace viewer and of Perfetto."""
-        numbers = {thread: number for number, thread in enumerate(self._threads)}
-        events: list[dict[str, Any]] = [
-            {"ph": "M", "name": "thread_name", "pid": 1, "tid": numbers[thread], "args": {"name": name}}
-            for thread, name in self._threads.items()
-        ]
-        for name, phase, timestamp, thread, began, ended in self._events:
-            event = {
-                "ph": "X", "name": name, "cat": phase, "pid": 1, "tid": numbers[thread],
-                "ts": (began - self.began_ns) / 1000, "dur": (ended - began) / 1000,
-            }  # fmt: skip
-            events.append(event | ({"args": {"timestamp": int(timestamp)}} if phase == "process" else {}))
-        return {"traceEvents": events, "displayTimeUnit": "ms"}
+        return chrome_trace(self._events, self._threads, self.began_ns)
 
     def write_trace(self, file: str | Path) -> None:
         """Write `trace` as a file."""

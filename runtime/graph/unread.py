@@ -133,10 +133,23 @@ def _value_after(tokens: list[tuple[str, str]], place: int) -> tuple[int, int]:
             seen_colon |= piece == ":"
             place += 1
         elif piece in _CLOSING:
-            return _skip_to(tokens, place, _CLOSING[piece]) + 1, place
+            end = _skip_to(tokens, place, _CLOSING[piece]) + 1
+            if _after_strings(tokens, end) != end:  # it would be taken for more of the field that keeps the value
+                raise FormatError("a string follows the value of an extension, where a field was expected")
+            return end, place
         else:
-            return place + 1, place
+            return _after_strings(tokens, place + 1) if kind == "string" else place + 1, place
     raise FormatError("the text ends where the value of an extension was expected")
+
+
+def _after_strings(tokens: list[tuple[str, str]], place: int) -> int:
+    """Behind all strings from `place` on: strings side by side are one."""
+    end = place
+    while place < len(tokens) and tokens[place][0] in ("space", "string"):
+        place += 1
+        if tokens[place - 1][0] == "string":
+            end = place
+    return end
 
 
 def _is_known(name: str) -> bool:

@@ -40,6 +40,8 @@ _CONTROLS = ("SELECT", "ENABLE")
 def switch_container(node: Any) -> Any:
     """The graph that replaces a SwitchContainer node. Raises `GraphConfigError`."""
     options = SwitchContainerOptions.read(node)
+    if not options.contained_node:
+        raise GraphConfigError("SwitchContainer: the options have no contained_node to switch between")
     if options.HasField("select") and options.HasField("enable"):
         raise GraphConfigError("SwitchContainer: only one of the options select and enable can be given")
     maps = {

@@ -4,6 +4,7 @@ from collections import deque
 from typing import Any
 
 from pocketgraph.runtime.calculators.core.switch_channels import SwitchHalf, channel_tag, channels_of
+from pocketgraph.runtime.graph.calculator import STOP
 from pocketgraph.runtime.graph.context import Context, InputView, OutputView
 from pocketgraph.runtime.graph.packet import Packet
 from pocketgraph.runtime.graph.ports import ANY, Inputs, Outputs, SideInputs, SideOutputs
@@ -60,7 +61,9 @@ class SwitchDemux(SwitchHalf):
         tag = channel_tag(view.tag, channel)
         return [place for place, target in enumerate(context[self.outputs]) if target.tag == tag][index : index + 1]
 
-    def process(self, context: Context) -> None:
+    def process(self, context: Context) -> Any:
+        if not context.inputs:
+            return STOP  # side packets alone are switched; without this it would be a source that never ends
         for view, queue in zip(context[self.inputs], self._queues, strict=True):
             if view.timestamp == context.timestamp:
                 queue.append(view.packet)
@@ -77,6 +80,7 @@ class SwitchDemux(SwitchHalf):
             if queue:
                 open_until = min(open_until, previous_allowed(queue[0].timestamp))
         self.forget_before(next_allowed(open_until))
+        return None
 
 
 def relay(target: OutputView, packet: Packet) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pocketgraph.runtime.calculators.core.switch_channels import SwitchHalf, channel_tag
 from pocketgraph.runtime.calculators.core.switch_demux import relay
+from pocketgraph.runtime.graph.calculator import STOP
 from pocketgraph.runtime.graph.context import Context
 from pocketgraph.runtime.graph.packet import Packet
 from pocketgraph.runtime.graph.ports import ANY, Inputs, Outputs, SideInputs, SideOutputs
@@ -58,7 +59,9 @@ class SwitchMux(SwitchHalf):
             if index < len(given):
                 made.set(given[index].packet)
 
-    def process(self, context: Context) -> None:
+    def process(self, context: Context) -> Any:
+        if not context.inputs:
+            return STOP  # side packets alone are switched; without this it would be a source that never ends
         self.note_channel(context)
         views = context[self.inputs]
         for view, queue in zip(views, self._queues, strict=True):
@@ -87,3 +90,4 @@ class SwitchMux(SwitchHalf):
                 while queue and queue[0].timestamp < end:
                     queue.popleft()
         del self._starts[:expired], self._channels[:expired]
+        return None

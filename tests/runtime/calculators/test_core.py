@@ -508,3 +508,15 @@ def test_the_last_time_is_no_presence() -> None:
     node = 'calculator: "PacketPresenceCalculator" input_stream: "PACKET:a" output_stream: "PRESENCE:p"'
     assert _run(node, {"a": [(1, 1)]})["p"][0] == (1, True)
     assert all(timestamp < MAX for timestamp, _ in _run(node, {"a": [(1, 1)]})["p"])
+
+
+def test_a_switch_without_anything_to_switch_is_refused() -> None:
+    text = 'output_stream: "out" node { calculator: "SwitchContainer" output_stream: "out" }'
+    with pytest.raises(GraphConfigError, match="no contained_node"):
+        CalculatorGraph(text)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("half", ["SwitchMuxCalculator", "SwitchDemuxCalculator"])
+def test_half_a_switch_without_input_streams_comes_to_its_end(half: str, threads: int) -> None:
+    assert run_graph(f'node {{ calculator: "{half}" output_stream: "x" }}', threads=threads) == {}

@@ -233,3 +233,14 @@ def test_the_builder_refuses_bad_names() -> None:
     stream = graph.input("good")
     with pytest.raises(GraphConfigError, match="has one name"):
         graph.output(stream, "other")
+
+
+def test_strings_side_by_side_are_one_value_of_an_unknown_extension() -> None:
+    config = parse_text('node { calculator: "X" options { [un.known.ext]: "a" # more\n "b" } }')
+    assert parse_text(to_text(config)) == config
+    assert '[un.known.ext]: "a" # more\n "b"\n' in to_text(config)
+
+
+def test_a_string_behind_an_unknown_extension_is_refused() -> None:
+    with pytest.raises(FormatError, match="a string follows"):
+        parse_text('node { calculator: "X" options { [un.known.ext] { x: 1 } "in" } }')

@@ -924,3 +924,27 @@ def test_ten_thousand_packets_leave_nothing_behind() -> None:
     gc.collect()
     assert len(gc.get_objects()) - before < 50
     graph.finish()
+
+
+def test_a_graph_may_allow_any_number_in_flight() -> None:
+    node = 'node { calculator: "PassThroughCalculator" input_stream: "a" output_stream: "b" max_in_flight: 2147483647 }'
+    packets = [(time, time) for time in range(50)]
+    for threads in (0, 4):
+        result = run_graph('input_stream: "a" output_stream: "b" ' + node, {"a": packets}, threads=threads)
+        assert result == {"b": packets}
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_side_packet_set_while_opening_is_passed_on_with_several_in_flight(threads: int) -> None:
+    text = """input_stream: "a" output_stream: "b"
+    node { calculator: "LambdaCalculator" input_stream: "a" output_stream: "c" max_in_flight: 3
+           input_side_packet: "OPEN:opening" output_side_packet: "MADE:made" }
+    node { calculator: "SidePacketToStreamCalculator" input_side_packet: "made" output_stream: "AT_TICK:b"
+           input_stream: "TICK:a" }"""
+
+    def opening(context: Context) -> None:
+        side = next(port for port in context if port.kind == "output side packet")
+        context[side][0].set(7)
+
+    result = run_graph(text, {"a": [(1, 0), (2, 0)]}, {"opening": opening}, threads=threads)
+    assert result == {"b": [(1, 7), (2, 7)]}

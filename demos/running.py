@@ -1,0 +1,212 @@
+"""What `pocketgraph run` does: frames in, overlay, landmarks, recording and window out, until the end or Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, Protocol
+
+import cv2
+from typing_extensions import Self
+
+from pocketgraph.demos.folder import Folder
+from pocketgraph.demos.landmarks_json import as_json
+from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile
+from pocketgraph.demos.overlay import overlay
+from pocketgraph.demos.pipelines import Found, Settings
+from pocketgraph.demos.session import Session
+from pocketgraph.demos.window import KEYS, Window, with_status
+from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.camera import Camera, Clip, open_source
+from pocketgraph.runtime.vision.image_to_tensor import Image
+
+Progress = Callable[[str, int, int], None]
+Frames = Clip | Camera | Folder
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run on what, and what to write; names as in `pocketgraph run --help`."""
+
+    pipeline: str
+    source: str
+    output: Path | None = None
+    json_file: str | None = None
+    record: Path | None = None
+    trace: Path | None = None
+    show: bool = False
+    segmentation: bool = False
+    delegate: DelegateName = "auto"
+    threads: int = 2
+
+
+@dataclass
+class Ended:
+    """How a run came to its end: lines that say what came of it, and the signal that ended it."""
+
+    lines: list[str] = field(default_factory=list)
+    signal: int | None = None
+    frames: int = 0
+
+    def leave(self) -> NoReturn:
+        """End the command as the signal asks for."""
+        if self.signal == signal.SIGTERM:
+            sys.exit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt(f"interrupted after {self.frames} frames; what was written is kept")
+
+
+class Signals:
+    """Within its block Ctrl-C and SIGTERM are noted in `got` and `wake` is called; a second one does as before."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.got: int | None = None
+        self._wake = wake
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self.got = number
+        signal.signal(number, self._before[number])
+        self._wake()
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+
+class Pictures(Protocol):
+    """Where overlays go."""
+
+    def write(self, picture: Image, timestamp_us: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PictureFolder:
+    """Writes the overlay of each picture of a folder into another, under its name."""
+
+    def __init__(self, target: Path, frames: Folder) -> None:
+        self._target, self._frames = target, frames
+
+    def write(self, picture: Image, timestamp_us: int) -> None:
+        PictureFile(self._target / self._frames.current.name).write(picture, timestamp_us)
+
+    def close(self) -> None:
+        """Nothing is left to finish."""
+
+
+def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str], None] = lambda _: None) -> Ended:
+    """Run `job` to its end. `say` is told of cameras that vanish and return. Raises `PocketgraphError`.
+
+    Files are complete and readable up to the last frame whatever ends the run.
+    """
+    frames = _open(job.source, say)
+    is_picture = isinstance(frames, Folder) or _is_picture(job.source)
+    written = [Path(file) for file in (job.json_file, job.record, job.trace) if file not in (None, "-")]
+    if job.output is not None:
+        _refuse_overwriting(job.source, job.output)
+        written += [] if is_picture else [job.output]
+    settings = Settings(is_picture, job.segmentation, job.delegate, job.threads)
+    ended = Ended()
+    with ExitStack() as stack:
+        kept = stack.enter_context(Kept(written))
+        stack.enter_context(frames)
+        sinks = _Sinks(job, kept, frames, stack, settings)
+        session = stack.enter_context(Session(job.pipeline, settings, trace=job.trace is not None))
+        signals = stack.enter_context(Signals(frames.stop))
+        try:
+            for timestamp, image in frames:
+                if is_picture:
+                    session.pipeline.reset()
+                found = session(image, timestamp)
+                progress(f"run {job.pipeline}", session.frames, max(session.frames, frames.count or 0))
+                if sinks.take(session, image, timestamp, found) or signals.got is not None:
+                    break
+        finally:
+            if job.trace is not None and session.frames:
+                session.write_trace(kept.temporary(job.trace))
+                kept.use(job.trace)
+        ended.frames, ended.signal = session.frames, signals.got
+        ended.lines = [*session.summary(), *_left_out(frames), *sinks.files()]
+    return ended
+
+
+def _open(source: str, say: Callable[[str], None]) -> Frames:
+    return Folder(Path(source)) if Path(source).is_dir() else open_source(source, say)
+
+
+def _is_picture(source: str) -> bool:
+    return Path(source).is_file() and cv2.haveImageReader(source)
+
+
+def _refuse_overwriting(source: str, output: Path) -> None:
+    if Path(source).exists() and output.exists() and Path(source).samefile(output):
+        raise UsageError(f"the output {output} is the input itself; give it another name")
+
+
+def _left_out(frames: Frames) -> list[str]:
+    lines = [f"left out: {frames.skipped} damaged frames"] if frames.skipped else []
+    if isinstance(frames, Camera):
+        lines += [f"passed over for newer ones: {frames.passed_over} frames"] if frames.passed_over else []
+        lines += [f"the camera came back {frames.returns} times"] if frames.returns else []
+    return lines
+
+
+class _Sinks:
+    """Everything a frame and its results go to."""
+
+    def __init__(self, job: Job, kept: Kept, frames: Frames, stack: ExitStack, settings: Settings) -> None:
+        self._job = job
+        self.window = Window(f"pocketgraph {job.pipeline}") if job.show else None
+        self.pictures: Pictures | None = None
+        if job.output is not None and isinstance(frames, Folder):
+            self.pictures = PictureFolder(job.output, frames)
+        elif job.output is not None and settings.static:
+            self.pictures = PictureFile(job.output)
+        elif job.output is not None:
+            self.pictures = VideoFile(job.output, kept, frames.rate, live=frames.live)
+        self.lines = JsonLines(job.json_file, kept) if job.json_file is not None else None
+        about = {"pipeline": job.pipeline, **asdict(settings)}
+        self.recorder = RecordFile(job.record, kept, about) if job.record is not None else None
+        for sink in (self.window, self.pictures, self.lines, self.recorder):
+            if sink is not None:
+                stack.callback(sink.close)
+
+    def take(self, session: Session, image: Image, timestamp: int, found: Found) -> bool:
+        """Hand a frame on; returns whether the user has had enough."""
+        if self.lines is not None:
+            self.lines.write(as_json(found, timestamp, (image.shape[1], image.shape[0])))
+        if self.recorder is not None:
+            self.recorder.write(image, timestamp, found)
+        if self.pictures is None and self.window is None:
+            return False
+        drawn = overlay(image, found, session.shown)
+        if self.pictures is not None:
+            self.pictures.write(drawn, timestamp)
+        return self.window is not None and self._show(self.window, session, drawn)
+
+    def _show(self, window: Window, session: Session, drawn: Image) -> bool:
+        pipeline = session.pipeline
+        window.show(with_status(drawn, session.rate, session.latency, pipeline.possible, session.shown))
+        keys = window.keys()
+        for key in keys:
+            if key in KEYS:
+                session.toggle(KEYS[key])
+        return "q" in keys
+
+    def files(self) -> list[str]:
+        """What was written, one a line."""
+        names = (self._job.output, self._job.json_file, self._job.record, self._job.trace)
+        return [f"  {name}" for name in names if name not in (None, "-")]

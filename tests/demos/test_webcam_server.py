@@ -1,0 +1,206 @@
+"""The page of `pocketgraph webcam` answers this machine, this run's token, and nobody else."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pocketgraph.demos import session
+from pocketgraph.demos.pipelines import Found, Settings
+from pocketgraph.demos.session import Session
+from pocketgraph.demos.webcam_server import WebcamServer
+from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.camera import Camera
+from pocketgraph.runtime.vision.landmarks import Landmarks
+
+JPEG = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+
+
+class FakePipeline:
+    """Finds a face in every frame, and a mask."""
+
+    name, possible, parts = "holistic", ("face", "segmentation"), ("face", "segmentation")
+
+    def __init__(self, name: str, settings: Settings) -> None: ...
+
+    def __call__(self, image: Any, _timestamp_us: int) -> Found:
+        face = Landmarks(np.full((468, 3), 0.5, np.float32))
+        return Found(faces=(face,), mask=np.ones(image.shape[:2], np.float32))
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebcamServer]:
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    with Session("holistic", Settings()) as running:
+        server = WebcamServer(running, None)
+        server.start()
+        yield server
+        server.close()
+
+
+def ask(
+    server: WebcamServer, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    if body is not None:
+        headers.setdefault("Content-Length", str(len(body)))
+    for name, value in headers.items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    data = answer.read()
+    connection.close()
+    return answer.status, data, answer.headers
+
+
+def test_it_listens_on_this_machine_alone(served: WebcamServer) -> None:
+    assert served._http.server_address[0] == "127.0.0.1"
+    assert served.url.startswith(f"http://127.0.0.1:{served.port}/?token=")
+
+
+def test_the_page_comes_with_the_token_only(served: WebcamServer) -> None:
+    status, data, headers = ask(served, "GET", f"/?token={served.token}")
+    assert status == 200
+    assert b'"camera": "browser"' in data
+    assert served.token.encode() not in data
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["Referrer-Policy"] == "no-referrer"
+    for path in ("/", "/?token=", "/?token=" + "x" * 32, "/?token=%C3%A4", f"/status?token={served.token}"):
+        assert ask(served, "GET", path)[0] == 403, path
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:80", ""])
+def test_a_name_made_to_lead_here_is_refused(served: WebcamServer, host: str) -> None:
+    status, data, _ = ask(served, "GET", f"/?token={served.token}", Host=host)
+    assert status == 403
+    assert b"html" not in data
+
+
+def test_localhost_is_this_machine_too(served: WebcamServer) -> None:
+    assert ask(served, "GET", f"/?token={served.token}", Host=f"localhost:{served.port}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/etc/passwd", 404), ("GET", "/../webcam_server.py", 404), ("GET", "/frame", 404), ("POST", "/", 404),
+        ("POST", "/status", 404), ("PUT", "/frame", 501), ("DELETE", "/", 501), ("OPTIONS", "/frame", 501),
+        ("GET", "//", 403), ("GET", "/%2e%2e/x", 404), ("GET", "/stream", 403),
+    ],
+)  # fmt: skip
+def test_only_known_paths_are_answered(served: WebcamServer, method: str, path: str, status: int) -> None:
+    assert ask(served, method, path, X_Pocketgraph_Token=served.token)[0] == status
+
+
+def test_a_frame_comes_back_as_what_it_shows(served: WebcamServer) -> None:
+    status, data, _ = ask(served, "POST", "/frame", JPEG, X_Pocketgraph_Token=served.token)
+    assert status == 200
+    answer = json.loads(data)
+    assert len(answer["found"]["faces"][0]) == 468
+    assert (answer["found"]["width"], answer["found"]["height"]) == (64, 48)
+    assert answer["found"]["mask_png"].startswith("iVBOR")
+    assert answer["status"]["frames"] == 1
+    assert json.loads(ask(served, "GET", "/status", X_Pocketgraph_Token=served.token)[1])["frames"] == 1
+
+
+def test_parts_are_switched(served: WebcamServer) -> None:
+    status, data, _ = ask(served, "POST", "/toggle?part=segmentation", b"", X_Pocketgraph_Token=served.token)
+    assert (status, json.loads(data)["shown"]) == (200, ["face"])
+    answer = json.loads(ask(served, "POST", "/frame", JPEG, X_Pocketgraph_Token=served.token)[1])
+    assert "mask_png" not in answer["found"]
+    assert ask(served, "POST", "/toggle?part=<b>", b"", X_Pocketgraph_Token=served.token)[0] == 400
+    assert ask(served, "POST", "/toggle?part=face", b"")[0] == 403
+    assert ask(served, "POST", f"/toggle?part=face&token={served.token}", b"")[0] == 403  # only the header counts
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"GIF89a",
+        b"\xff\xd8\xff",
+        JPEG[:100],
+        b"\xff\xd8\xff" + b"\x00" * 5000,
+        b"\x89PNG\r\n\x1a\n" + b"\x00" * 99,
+    ],
+)
+def test_what_is_no_frame_is_refused(served: WebcamServer, body: bytes) -> None:
+    assert ask(served, "POST", "/frame", body, X_Pocketgraph_Token=served.token)[0] == 400
+    assert served.session.frames == 0
+
+
+@pytest.mark.parametrize("length", ["-1", "99999999999", "x", "1e3", "+5"])
+def test_lengths_that_lie_are_refused_unread(served: WebcamServer, length: str) -> None:
+    status, _, headers = ask(served, "POST", "/frame", JPEG, Content_Length=length, X_Pocketgraph_Token=served.token)
+    assert status == 400
+    assert headers["Connection"] == "close"
+
+
+def test_nonsense_on_the_wire_does_not_stop_the_server(served: WebcamServer) -> None:
+    for data in (
+        b"\x00" * 100,
+        b"GET\r\n\r\n",
+        b"POST /frame HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc",
+        b"x" * 70_000,
+    ):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as wire:
+            wire.sendall(data)
+            wire.shutdown(socket.SHUT_WR)
+            try:
+                while wire.recv(4096):
+                    pass
+            except ConnectionResetError:
+                pass
+    assert ask(served, "GET", f"/?token={served.token}")[0] == 200
+
+
+def test_the_servers_camera_streams_overlays_and_tells_when_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.full((48, 64, 3), 90, np.uint8)]
+
+    def reader(_source: Any) -> Iterator[tuple[int, Any]]:
+        while frames:
+            yield 0, frames.pop()
+
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    with Session("holistic", Settings()) as running, Camera(0, reader, tries=1, first_wait=0.01) as camera:
+        server = WebcamServer(running, camera)
+        server.start()
+        try:
+            wire = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            wire.request("GET", f"/stream?token={server.token}")
+            answer = wire.getresponse()
+            assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+            assert answer.readline() == b"--frame\r\n"
+            assert answer.readline() == b"Content-Type: image/jpeg\r\n"
+            length = int(answer.readline().partition(b":")[2])
+            answer.readline()
+            picture = cv2.imdecode(np.frombuffer(answer.read(length), np.uint8), cv2.IMREAD_COLOR)
+            assert picture.shape == (48, 64, 3)
+            server._threads[1].join(30)
+            assert "did not come back" in server.status()["message"]
+            assert ask(server, "POST", "/frame", JPEG, X_Pocketgraph_Token=server.token)[0] == 400
+        finally:
+            server.close()
+            wire.close()
+
+
+def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        Session("holistic", Settings()) as running,
+        pytest.raises(UsageError, match="cannot be opened"),
+    ):
+        WebcamServer(running, None, taken.getsockname()[1])
