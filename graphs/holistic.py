@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Any
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from pocketgraph.graphs.closing import Closing
-from pocketgraph.graphs.holistic_parts import FacePart, HandPart
+from pocketgraph.graphs.hand_landmarker import Hand
+from pocketgraph.graphs.holistic_parts import Face, FaceEngines, FacePart, HandEngines, HandPart, PartSmoothing
+from pocketgraph.graphs.palm_fallback import HandSide, PalmFallback, side_score
 from pocketgraph.graphs.pose import Pose, PoseResult
+from pocketgraph.graphs.streaming import Mode, Video, Watching
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
 FACE, HAND, BODY = 468, 21, 33
+Part = Hand | Face | None
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure the models are of a part, 0..1: `presence` that it is there; with `hand_confidence`, of a hand, `side`
+
+    that it is that side's.
+    """
+
+    presence: float
+    side: float | None = None
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,8 @@ class HolisticResult:
     """What one frame shows; parts that were not found or not asked for are None.
 
     Landmarks are normalised to the picture: `pose` 33 with visibility, `left_hand` and `right_hand` 21, `face` 468 (478
-    refined). `world` are the pose's in metres. `mask` `[height, width]`, 0..1, is the person's.
+    refined). `world` are the pose's in metres. `mask` `[height, width]`, 0..1, is the person's. `id` tells one of
+    several people from the others. `image` is the frame at `timestamp_us`, where `stream` was asked for it.
     """
 
     pose: Landmarks | None = None
@@ -34,16 +50,48 @@ class HolisticResult:
     right_hand: Landmarks | None = None
     face: Landmarks | None = None
     mask: npt.NDArray[np.float32] | None = None
+    left_hand_confidence: Confidence | None = None
+    right_hand_confidence: Confidence | None = None
+    face_confidence: Confidence | None = None
+    id: int | None = None
+    timestamp_us: int = field(default=0, compare=False)
+    image: Image | None = field(default=None, compare=False, repr=False)
+
+    def to_json(self) -> str:
+        """One line of JSON, as `pocketgraph.graphs.records` tells; `image` is left out."""
+        from pocketgraph.graphs.records import write_record
+
+        return write_record("holistic", self.timestamp_us, self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> HolisticResult:
+        """The result that `to_json` wrote. Raises `FormatError` where `text` is none."""
+        from pocketgraph.graphs.records import read_holistic
+
+        return read_holistic(text)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` of all landmarks: part, index, name, x, y, z, visibility, presence (extra `pandas`)."""
+        from pocketgraph.graphs.records import holistic_table
+
+        return holistic_table(self)
 
 
-class Holistic(Closing):
+class Holistic(Watching):
     """Pose, then both hands and the face side by side. MediaPipe: `solutions.holistic` with `model_complexity` 1.
 
     Hands: region from the pose, re-cropped by a small model, tracked by their own landmarks as long as those agree.
     Face: region from the pose, a face detector inside it, tracked likewise. `hands` and `face` switch parts off. With
     `static` the pose of each picture stands on its own; hands and face are still tracked where they agree with it, as
     upstream does: call `reset` between pictures for independence. Call an instance from one thread at a time.
+
+    What upstream has not is off by default: `smooth_hands` and `smooth_face` steady those parts as `smooth` does the
+    pose; `palm_fallback` looks for palms where the pose did not lead to a hand, and gives no hand to both sides;
+    `hand_confidence` asks the hand model which hand it sees. `hand_model` "lite" is faster, `recrop=False` trusts the
+    pose's idea of where the hands are.
     """
+
+    kind = "holistic"
 
     def __init__(
         self,
@@ -55,6 +103,12 @@ class Holistic(Closing):
         refine_face: bool = False,
         hands: bool = True,
         face: bool = True,
+        hand_model: Literal["full", "lite"] = "full",
+        recrop: bool = True,
+        palm_fallback: bool = False,
+        hand_confidence: bool = False,
+        smooth_hands: bool = False,
+        smooth_face: bool = False,
         min_detection_confidence: float = 0.5,
         min_tracking_confidence: float = 0.5,
         delegate: DelegateName = "auto",
@@ -76,9 +130,27 @@ class Holistic(Closing):
             delegate=delegate,
             threads=pose_threads or threads,
         )
-        self._left = HandPart("left", delegate) if hands else None
-        self._right = HandPart("right", delegate) if hands else None
-        self._face = FacePart(refine=refine_face, delegate=delegate) if face else None
+        sides = hand_confidence or palm_fallback
+        self._engines: list[HandEngines | FaceEngines] = []
+        self._left = self._right = self._face = None
+        if hands:
+            left, right = (
+                HandEngines(model=hand_model, recrop=recrop, sides=sides, delegate=delegate) for _ in range(2)
+            )
+            self._left, self._right = HandPart("left", left), HandPart("right", right)
+            self._engines += [left, right]
+        if face:
+            engines = FaceEngines(refine=refine_face, delegate=delegate)
+            self._face = FacePart(engines)
+            self._engines.append(engines)
+        self._fallback = (
+            PalmFallback(hand_model, static=static, delegate=delegate, threads=threads)
+            if hands and palm_fallback
+            else None
+        )
+        self._hand_confidence = hand_confidence
+        smoothed = {"left_hand": smooth_hands, "right_hand": smooth_hands, "face": smooth_face}
+        self._smoothing = {name: PartSmoothing() for name, wanted in smoothed.items() if wanted}
         self._workers = ThreadPoolExecutor(threads, "holistic") if threads > 1 else None
 
     def reset(self) -> None:
@@ -87,44 +159,63 @@ class Holistic(Closing):
         for part in (self._left, self._right, self._face):
             if part is not None:
                 part.reset()
+        if self._fallback is not None:
+            self._fallback.reset()
+        for smoothing in self._smoothing.values():
+            smoothing.reset()
 
     def __call__(self, image: Image, timestamp_us: int | None = None) -> HolisticResult:
         """The landmarks of the next frame. Without `timestamp_us` frames count as 1/30 s apart."""
         image = as_picture(image)
-        pose = self._pose(image, timestamp_us)
-        return _gather(pose, self._begin_parts(image, pose))
+        timestamp = self._time(timestamp_us)
+        pose = self._pose(image, timestamp)
+        return self._gather(image, timestamp, pose, self._begin_parts(image, pose))
 
-    def stream(self, frames: Iterable[Image]) -> Iterator[HolisticResult]:
-        """The results of `frames` in order, fastest: the next pose is found beside this frame's hands and face.
+    def stream(self, video: Video, mode: Mode = "video", *, images: bool = False) -> Iterator[HolisticResult]:
+        """The results of `video` in order, fastest: the next pose is found beside this frame's hands and face.
 
-        Results equal those of calling the instance frame by frame; up to two frames are read ahead. Frames count as
-        1/30 s apart and must not change while they are worked on.
+        `video`, `mode` and `images` are as in `Streaming.stream`. In mode "video" results equal those of calling the
+        instance frame by frame, up to two frames are read ahead, and frames must not change while they are worked on.
         """
-        if self._workers is None:
-            yield from map(self, frames)
-            return
-        rest = map(as_picture, frames)
+        with closing(self._frames(video, mode)) as frames:
+            results = self._beside(frames) if self._workers is not None and mode == "video" else self._in_turn(frames)
+            with closing(results):
+                for image, result in results:
+                    yield replace(result, image=image) if images else result
+
+    def _in_turn(
+        self, frames: Iterator[tuple[int | None, Image]]
+    ) -> Generator[tuple[Image, HolisticResult], None, None]:
+        for timestamp, image in frames:
+            yield image, self(image, timestamp)
+
+    def _beside(
+        self, frames: Iterator[tuple[int | None, Image]]
+    ) -> Generator[tuple[Image, HolisticResult], None, None]:
+        assert self._workers is not None
+        rest = ((self._time(told), image) for told, image in frames)
         frame = next(rest, None)
-        pending = None if frame is None else self._workers.submit(self._pose, frame)
-        parts: list[Future[Landmarks | None] | None] = []
+        pending = None if frame is None else self._workers.submit(self._pose, frame[1], frame[0])
+        parts: list[Future[Part] | None] = []
         try:
             following = next(rest, None)
             while frame is not None and pending is not None:
                 pose = pending.result()
-                pending = None if following is None else self._workers.submit(self._pose, following)
-                parts = self._begin_parts(frame, pose)
+                pending = None if following is None else self._workers.submit(self._pose, following[1], following[0])
+                timestamp, image = frame
+                parts = self._begin_parts(image, pose)
                 frame, following = following, None if following is None else next(rest, None)
-                yield _gather(pose, parts)
+                yield image, self._gather(image, timestamp, pose, parts)
         finally:  # whoever stops listening finds no engine at work
             running: list[Future[Any]] = [future for future in (pending, *parts) if future is not None]
             wait(running)
 
-    def _begin_parts(self, image: Image, pose: PoseResult | None) -> list[Future[Landmarks | None] | None]:
+    def _begin_parts(self, image: Image, pose: PoseResult | None) -> list[Future[Part] | None]:
         """Left hand, right hand and face on their way, side by side where there are workers."""
         landmarks = None if pose is None else pose.landmarks
-        begun: list[Future[Landmarks | None] | None] = []
+        begun: list[Future[Part] | None] = []
         for part in (self._left, self._right, self._face):
-            future: Future[Landmarks | None] | None = None
+            future: Future[Part] | None = None
             if part is not None and (landmarks is None or self._workers is None):
                 future = Future()
                 future.set_result(part(image, landmarks))
@@ -133,19 +224,45 @@ class Holistic(Closing):
             begun.append(future)
         return begun
 
+    def _gather(
+        self, image: Image, timestamp_us: int, pose: PoseResult | None, begun: list[Future[Part] | None]
+    ) -> HolisticResult:
+        wait([part for part in begun if part is not None])  # an error in one leaves none of the others running
+        left, right, face = (None if part is None else part.result() for part in begun)
+        assert not isinstance(left, Face)
+        assert not isinstance(right, Face)
+        landmarks = None if pose is None else pose.landmarks
+        if self._fallback is not None:
+            left, right = self._fallback(image, landmarks, left, right)
+        size = image.shape[1], image.shape[0]
+        parts = {"left_hand": left, "right_hand": right, "face": face}
+        found = {name: None if part is None else part.landmarks for name, part in parts.items()}
+        for name, smoothing in self._smoothing.items():
+            found[name] = smoothing(found[name], timestamp_us, size)
+        return HolisticResult(
+            landmarks,
+            None if pose is None else pose.world,
+            found["left_hand"],
+            found["right_hand"],
+            found["face"],
+            None if pose is None else pose.mask,
+            self._hand_sure(left, "left"),
+            self._hand_sure(right, "right"),
+            None if face is None else Confidence(face.presence),
+            timestamp_us=timestamp_us,
+        )
+
+    def _hand_sure(self, hand: Hand | None, side: HandSide) -> Confidence | None:
+        if hand is None:
+            return None
+        return Confidence(hand.presence, side_score(hand, side) if self._hand_confidence else None)
+
     def close(self) -> None:
         """Release the engines."""
         if self._workers is not None:
             self._workers.shutdown()
         self._pose.close()
-        for part in (self._left, self._right, self._face):
-            if part is not None:
-                part.close()
-
-
-def _gather(pose: PoseResult | None, parts: list[Future[Landmarks | None] | None]) -> HolisticResult:
-    wait([part for part in parts if part is not None])  # an error in one leaves none of the others running
-    left, right, face = (None if part is None else part.result() for part in parts)
-    if pose is None:
-        return HolisticResult()
-    return HolisticResult(pose.landmarks, pose.world, left, right, face, pose.mask)
+        for engines in self._engines:
+            engines.close()
+        if self._fallback is not None:
+            self._fallback.close()

@@ -48,7 +48,9 @@ def read_frames(source: str | os.PathLike[str] | int) -> Iterator[tuple[int, Ima
 def _decoded(capture: cv2.VideoCapture, name: str | int, is_file: bool) -> Iterator[tuple[int, Image]]:
     if not capture.isOpened():
         if is_file:
-            raise FormatError(f"{name} cannot be opened as a video or a picture: damaged, or of a format not known here")
+            raise FormatError(
+                f"{name} cannot be opened as a video or a picture: damaged, or of a format not known here"
+            )
         what = f"camera {name}" if isinstance(name, int) else name
         raise UsageError(f"{what} cannot be opened: is it there, and not in use by another program?")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
