@@ -14,6 +14,7 @@ from pocketgraph.graphs.face_mesh import FaceMesh
 from pocketgraph.graphs.hand_landmarker import Hand
 from pocketgraph.graphs.hands import Hands
 from pocketgraph.graphs.holistic import Confidence, Holistic, HolisticResult
+from pocketgraph.graphs.holistic_people import HolisticPeople
 from pocketgraph.graphs.pose import Pose, PoseResult
 from pocketgraph.graphs.selfie_segmentation import SelfieSegmentation
 from pocketgraph.graphs.streaming import Timed
@@ -25,6 +26,7 @@ __all__ = [
     "Hand",
     "Hands",
     "Holistic",
+    "HolisticPeople",
     "HolisticResult",
     "Pose",
     "PoseResult",

@@ -19,6 +19,7 @@ from pocketgraph.graphs.streaming import Mode, Video, Watching
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
+from pocketgraph.runtime.vision.rect import Size
 
 FACE, HAND, BODY = 468, 21, 33
 Part = Hand | Face | None
@@ -231,31 +232,12 @@ class Holistic(Watching):
         left, right, face = (None if part is None else part.result() for part in begun)
         assert not isinstance(left, Face)
         assert not isinstance(right, Face)
+        assert not isinstance(face, Hand)
         landmarks = None if pose is None else pose.landmarks
         if self._fallback is not None:
             left, right = self._fallback(image, landmarks, left, right)
         size = image.shape[1], image.shape[0]
-        parts = {"left_hand": left, "right_hand": right, "face": face}
-        found = {name: None if part is None else part.landmarks for name, part in parts.items()}
-        for name, smoothing in self._smoothing.items():
-            found[name] = smoothing(found[name], timestamp_us, size)
-        return HolisticResult(
-            landmarks,
-            None if pose is None else pose.world,
-            found["left_hand"],
-            found["right_hand"],
-            found["face"],
-            None if pose is None else pose.mask,
-            self._hand_sure(left, "left"),
-            self._hand_sure(right, "right"),
-            None if face is None else Confidence(face.presence),
-            timestamp_us=timestamp_us,
-        )
-
-    def _hand_sure(self, hand: Hand | None, side: HandSide) -> Confidence | None:
-        if hand is None:
-            return None
-        return Confidence(hand.presence, side_score(hand, side) if self._hand_confidence else None)
+        return gathered(size, timestamp_us, pose, left, right, face, self._smoothing, sides=self._hand_confidence)
 
     def close(self) -> None:
         """Release the engines."""
@@ -266,3 +248,39 @@ class Holistic(Watching):
             engines.close()
         if self._fallback is not None:
             self._fallback.close()
+
+
+def gathered(
+    size: Size,
+    timestamp_us: int,
+    pose: PoseResult | None,
+    left: Hand | None,
+    right: Hand | None,
+    face: Face | None,
+    smoothing: dict[str, PartSmoothing],
+    *,
+    sides: bool = False,
+    number: int | None = None,
+) -> HolisticResult:
+    """One person's parts as one result, steadied by `smoothing`; `sides` tells how sure the sides of hands are."""
+    parts = {"left_hand": left, "right_hand": right, "face": face}
+    found = {name: None if part is None else part.landmarks for name, part in parts.items()}
+    for name, steady in smoothing.items():
+        found[name] = steady(found[name], timestamp_us, size)
+    return HolisticResult(
+        None if pose is None else pose.landmarks,
+        None if pose is None else pose.world,
+        found["left_hand"],
+        found["right_hand"],
+        found["face"],
+        None if pose is None else pose.mask,
+        _hand_sure(left, "left", sides=sides),
+        _hand_sure(right, "right", sides=sides),
+        None if face is None else Confidence(face.presence),
+        number,
+        timestamp_us,
+    )
+
+
+def _hand_sure(hand: Hand | None, side: HandSide, *, sides: bool) -> Confidence | None:
+    return None if hand is None else Confidence(hand.presence, side_score(hand, side) if sides else None)
