@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,12 @@ _TRUNK = [0, 11, 12, 23, 24]  # nose, shoulders and hips: what tells where a bod
 _SAME = 0.25  # of a body's radius: two whose trunks lie nearer in the mean are one
 _SMALL = 0.45  # of another body's radius: who is so small and where that one is, is a hand or foot of that one
 _MEMORY_US = 2_000_000  # for how long a person who is not seen keeps the number
-_REGAIN = 1.5  # how far, in radii, from where such a person was expected
+_STEP, _PACE, _REACH = (
+    0.3,
+    1.5,
+    1.5,
+)  # how far from where they are expected people may be: radii at once, a second, most
+_SEARCH = 4.0  # how wide to look for such a person, in radii
 _STEADY = 0.7  # of the speed is kept from one frame to the next
 
 
@@ -39,6 +44,12 @@ class _Person:
         """Where the trunk should be now."""
         return np.asarray(self.place + self.speed * np.float32((timestamp_us - self.seen_us) / 1e6), np.float32)
 
+    def away(self, place: FloatArray, timestamp_us: int) -> float:
+        """How far `place` is from what was expected; above 1 it is too far for the time that has passed."""
+        distance = min(float(np.hypot(*(place - at))) for at in (self.place, self.expected(timestamp_us)))
+        allowed = min(_STEP + _PACE * (timestamp_us - self.seen_us) / 1e6, _REACH)
+        return distance / (allowed * max(self.radius, 1.0))
+
     def move(self, raw: RawPose, timestamp_us: int, size: Size) -> None:
         """Note where the person is now."""
         place = _place(raw, size)
@@ -52,9 +63,10 @@ class People:
     """The poses of up to `num_people` people, each with a number that no other person gets.
 
     The detector of poses finds who is large in what it looks at. In the first frame, and in every one with `static`, it
-    looks at the whole frame, at squares of its shorter side and at squares of half of that; later at one of these a
-    frame, in turns, while fewer people are known than asked for. Where two regions lead to one body, the person who was
-    expected there keeps it; who is lost for up to two seconds gets the number back when found near the expected place.
+    looks at the whole frame, at squares of its shorter side and at squares of half of that; later, while fewer people
+    are known than asked for, at one of these a frame, in turns, and at where those lost should be. Where two regions
+    lead to one body, the person who was expected there keeps it; who is lost for up to two seconds gets the number back
+    when found near the expected place.
     """
 
     def __init__(
@@ -102,11 +114,11 @@ class People:
         found: list[tuple[float, _Person, RawPose]] = []
         for person in self._people:
             raw = None if person.track.rect is None else self._landmarker(image, person.track.rect)
-            if raw is None:
+            away = math.inf if raw is None else person.away(_place(raw, size), timestamp_us)
+            if raw is None or away > 1:  # nobody, or the person beside
                 person.track.lose()
-                continue
-            away = np.hypot(*(_place(raw, size) - person.expected(timestamp_us))) / max(person.radius, 1.0)
-            found.append((float(away), person, raw))
+            else:
+                found.append((away, person, raw))
         seen: list[_Person] = []
         for _, person, raw in sorted(found, key=lambda entry: entry[0]):
             if any(_same(raw, other.raw, size) for other in seen):
@@ -119,7 +131,7 @@ class People:
     def _search(self, image: Image, timestamp_us: int, size: Size, seen: list[_Person]) -> list[_Person]:
         """Those who were not followed from the last frame, as many as may be."""
         fresh: list[_Person] = []
-        for window in self._windows(size, alone=not seen):
+        for window in self._windows(timestamp_us, size, alone=not seen):
             detections = self._detector(image, window)
             for keypoints in detections.keypoints:
                 known = [person.raw for person in (*seen, *fresh)]
@@ -135,26 +147,23 @@ class People:
                 fresh.append(person)
         return fresh
 
-    def _windows(self, size: Size, *, alone: bool) -> list[Rect]:
+    def _windows(self, timestamp_us: int, size: Size, *, alone: bool) -> list[Rect]:
         """Where to look for people in this frame."""
         every = [WHOLE, *_squares(size, 1.0), *_squares(size, 0.5)]
         self._turn += 1
         if self._turn == 0:
             return every
         turn = every[self._turn % len(every)]
-        return [WHOLE, turn] if alone and turn != WHOLE else [turn]
+        lost = [person for person in self._people if person.track.rect is None]
+        around = [_around(person.expected(timestamp_us), _SEARCH * max(person.radius, 1.0), size) for person in lost]
+        return [*around, *([WHOLE] if alone and turn != WHOLE else []), turn]
 
     def _recall(self, raw: RawPose, timestamp_us: int, size: Size, seen: tuple[_Person, ...]) -> _Person | None:
         """Who of those not seen was expected nearest to this body."""
         place = _place(raw, size)
-        best, nearest = None, _REGAIN
-        for person in self._people:
-            reach = max(person.radius, _radius(raw, size), 1.0)
-            away = float(np.hypot(*(place - person.expected(timestamp_us)))) / reach
-            away = min(away, float(np.hypot(*(place - person.place))) / reach)
-            if person not in seen and away < nearest:
-                best, nearest = person, away
-        return best
+        lost = [person for person in self._people if person not in seen]
+        nearest = min(lost, key=lambda person: person.away(place, timestamp_us), default=None)
+        return nearest if nearest is not None and nearest.away(place, timestamp_us) <= 1 else None
 
     def _meet(self, raw: RawPose, timestamp_us: int, size: Size) -> _Person:
         track = PoseTrack(follow=not self._static, smooth=self._smooth)
@@ -177,7 +186,13 @@ def _squares(size: Size, share: float) -> Iterator[Rect]:
         return
     for x in np.linspace(side / 2, size[0] - side / 2, across):
         for y in np.linspace(side / 2, size[1] - side / 2, down):
-            yield Rect(float(x) / size[0], float(y) / size[1], side / size[0], side / size[1])
+            yield _around((x, y), side, size)
+
+
+def _around(place: Sequence[float] | FloatArray, side: float, size: Size) -> Rect:
+    """A square, from pixels."""
+    x, y = place
+    return Rect(float(x) / size[0], float(y) / size[1], side / size[0], side / size[1])
 
 
 def _is_limb(one: RawPose, other: RawPose, size: Size) -> bool:
