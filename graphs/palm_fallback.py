@@ -13,7 +13,7 @@ from pocketgraph.graphs.hands import palm_rect
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image
 from pocketgraph.runtime.vision.landmarks import Landmarks
-from pocketgraph.runtime.vision.rect import Size
+from pocketgraph.runtime.vision.rect import WHOLE, Rect, Size
 
 HandSide = Literal["left", "right"]
 Pair = dict[HandSide, Hand | None]
@@ -28,6 +28,7 @@ _SAME = 0.4  # of a hand's size: two hands whose landmarks lie nearer in the mea
 _VISIBLE = 0.5
 _NEAR_WRIST = 1.0  # how far from a wrist that is seen its hand can lie, in widths of the shoulders
 _REACH = 2.5  # how far from the shoulder, where the wrist is not seen
+_WINDOW = 2.5  # how wide to look around a wrist
 _SIZES = 0.1, 2.0  # of a hand
 _LEAST_FIT = 0.2
 
@@ -76,12 +77,26 @@ class PalmFallback:
         _assign(hands, found, pose, size)
         if any(hands[side] is None for side in missing):
             if self._rest == 0:
-                palms = self._detector(image)
-                rects = [palm_rect(palms, i, size) for i in range(len(palms))]
-                _assign(hands, [self._landmarker(image, rect) for rect in rects], pose, size)
+                self._search(image, pose, hands)
             self._rest = (self._rest or _EVERY) - 1
         self._followed = {side: hand.landmarks for side in missing if (hand := hands[side]) is not None}
         return hands["left"], hands["right"]
+
+    def _search(self, image: Image, pose: Landmarks | None, hands: Pair) -> None:
+        """Look for palms around the wrists of the sides that lack a hand, then in the whole frame."""
+        size = image.shape[1], image.shape[0]
+        windows: list[Rect] = []
+        if pose is not None:
+            body = _pixels(pose, size)
+            windows = [
+                _around(body[_WRIST[side]], _WINDOW * _width(body), size) for side in _SIDES if hands[side] is None
+            ]
+        for window in [*windows, WHOLE]:
+            if all(hand is not None for hand in hands.values()):
+                return
+            palms = self._detector(image, window)
+            rects = [palm_rect(palms, i, size) for i in range(len(palms))]
+            _assign(hands, [self._landmarker(image, rect) for rect in rects], pose, size)
 
     def close(self) -> None:
         """Release the engines."""
@@ -136,6 +151,10 @@ def _width(body: FloatArray) -> float:
     across = float(np.hypot(*np.subtract(*body[_SHOULDERS])))
     along = float(np.hypot(*(body[_SHOULDERS].mean(axis=0) - body[_HIPS].mean(axis=0))))
     return max(across, 0.7 * along, 1.0)
+
+
+def _around(place: FloatArray, side: float, size: Size) -> Rect:
+    return Rect(float(place[0]) / size[0], float(place[1]) / size[1], side / size[0], side / size[1])
 
 
 def _extent(points: FloatArray) -> float:
