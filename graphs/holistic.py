@@ -27,9 +27,9 @@ Part = Hand | Face | None
 
 @dataclass(frozen=True)
 class Confidence:
-    """How sure the models are of a part, 0..1: `presence` that it is there; with `hand_confidence`, of a hand, `side`
+    """How sure the models are, 0..1: `presence` that the part is there, `side` that a hand is of that side.
 
-    that it is that side's.
+    `side` is None for faces, and for hands without `hand_confidence`.
     """
 
     presence: float
@@ -87,9 +87,9 @@ class Holistic(Watching):
     upstream does: call `reset` between pictures for independence. Call an instance from one thread at a time.
 
     What upstream has not is off by default: `smooth_hands` and `smooth_face` steady those parts as `smooth` does the
-    pose; `palm_fallback` looks for palms where the pose did not lead to a hand, and gives no hand to both sides;
-    `hand_confidence` asks the hand model which hand it sees. `hand_model` "lite" is faster, `recrop=False` trusts the
-    pose's idea of where the hands are.
+    pose; `palm_fallback` looks for palms where the pose did not lead to a hand (or there is none), and gives no hand to
+    both sides; `hand_confidence` asks the hand model which hand it sees. `hand_model` "lite" is faster, `recrop=False`
+    trusts the pose's idea of where the hands are.
     """
 
     kind = "holistic"

@@ -37,9 +37,9 @@ class PalmFallback:
     """Completes the two hands of a body.
 
     A hand found at both sides is left to the side that it fits better. For a side without a hand, palms are looked for
-    in the whole frame: in the first frame that lacks it, then in every fifth; what was found is followed by its own
-    landmarks in between. A hand goes to the side whose wrist is near and which the model takes it for, if it is in the
-    reach and of the size of that body, and never to both. Without a pose the model alone tells the side.
+    around its wrist and in the whole frame: in the first frame that lacks it, then in every fifth; what was found is
+    followed by its own landmarks. A hand goes to the side whose wrist is near and which the model takes it for, if it
+    is in the reach and of the size of that body, and never to both. Without a pose the model alone tells the side.
     """
 
     def __init__(

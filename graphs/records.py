@@ -82,7 +82,7 @@ def write_record(kind: str, timestamp_us: int, found: Any) -> str:
 def read_record(text: str | bytes) -> tuple[str, int, Any]:
     """Kind, timestamp and result of a record. Raises `FormatError` where `text` is none."""
     try:
-        record = json.loads(text)
+        record = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"a record must be JSON: {error}") from error
     schema = record.get("schema") if isinstance(record, dict) else None
@@ -173,7 +173,14 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     wanted = (int, float) if kind is float else kind
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise FormatError(f"{where} must be a number, got {value!r}")
-    return kind(value)
+    try:
+        return kind(value)
+    except OverflowError as error:
+        raise FormatError(f"{where} is too large for a number: {error}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _object(kind: type, value: Any, where: str) -> Any:
@@ -205,9 +212,10 @@ def _object(kind: type, value: Any, where: str) -> Any:
 
 def _array(value: Any, shape: tuple[int | None, ...], where: str) -> npt.NDArray[np.float32]:
     try:
-        array = np.array(value, np.float32)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise FormatError(f"{where} must be numbers in lists of one length: {error}") from error
+        with np.errstate(over="raise"):
+            array = np.array(value, np.float64).astype(np.float32)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise FormatError(f"{where} must be numbers of single precision in lists of one length: {error}") from error
     if array.size == 0:
         return np.zeros([0 if side is None else side for side in shape], np.float32)
     fits = array.ndim == len(shape) and all(

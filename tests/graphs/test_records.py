@@ -127,6 +127,7 @@ def _paths(value: Any, path: tuple = ()) -> list[tuple]:
 
 _RECORD = json.loads(Timed("people", 0, [_FULL]).to_json())["found"][0]
 _JUNK = st.one_of(
+    st.sampled_from([10**400, 1e39, [[1e39, 0, 0]]]),
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
     st.lists(st.lists(st.integers(), max_size=3), max_size=3),
     st.dictionaries(st.text(max_size=5), st.none(), max_size=2),
@@ -156,6 +157,7 @@ def test_damaged_records_are_refused_or_read(path: tuple, junk: Any) -> None:
         ("", "must be JSON"),
         ("[" * 100_000, "must be JSON"),
         ("[]", "got None"),
+        ('{"schema": NaN}', "NaN is no JSON"),
         ('{"schema": "pocketgraph.cats"}', "got 'pocketgraph.cats'"),
         ('{"schema": "pocketgraph.holistic", "version": 2}', "version 2"),
         ('{"schema": "pocketgraph.holistic", "version": 1}', "timestamp_us must be"),
