@@ -138,9 +138,12 @@ def test_live_the_newest_frame_wins() -> None:
     threading.Timer(0.05, source.give, [1]).start()  # and it waits for the next rather than repeat one
     assert next(stream).found == 9
     threading.Timer(0.05, source._more.release).start()
+    readers = [thread for thread in threading.enumerate() if thread.name == "live"]
+    assert len(readers) == 1
     stream.close()
+    readers[0].join(60)
+    assert not readers[0].is_alive()
     assert source.closed
-    assert not [thread for thread in threading.enumerate() if thread.name == "live"]
 
 
 def test_live_an_error_of_the_source_arrives() -> None:
