@@ -19,7 +19,7 @@ from pocketgraph.runtime.vision.rect import WHOLE, Rect, Size
 FloatArray = npt.NDArray[np.float32]
 
 _TRUNK = [0, 11, 12, 23, 24]  # nose, shoulders and hips: what tells where a body is
-_SAME = 0.25  # of a body's radius: two whose trunks lie nearer in the mean are one
+_SAME = 0.25  # of a body's radius: two whose trunks, as far as both show, lie nearer in the mean are one
 _SMALL = 0.45  # of another body's radius: who is so small and where that one is, is a hand or foot of that one
 _MEMORY_US = 2_000_000  # for how long a person who is not seen keeps the number
 _STEP, _PACE, _REACH = (
@@ -205,17 +205,21 @@ def _is_limb(one: RawPose, other: RawPose, size: Size) -> bool:
 
 def _same(one: RawPose, other: RawPose, size: Size) -> bool:
     """Whether two poses are of one body."""
-    away = np.hypot(*(_trunk(one, size) - _trunk(other, size)).T).mean()
-    return bool(away < _SAME * max(_radius(one, size), _radius(other, size)))
+    away = np.hypot(*(_pixels(one, _TRUNK, size) - _pixels(other, _TRUNK, size)).T)
+    shown, also = one.landmarks.presence, other.landmarks.presence
+    assert shown is not None
+    assert also is not None
+    weights = np.minimum(shown, also)[_TRUNK] + 1e-6  # hips below the frame are guesses
+    return bool(np.average(away, weights=weights) < _SAME * max(_radius(one, size), _radius(other, size)))
 
 
-def _trunk(raw: RawPose, size: Size) -> FloatArray:
-    return np.asarray(raw.landmarks.points[_TRUNK, :2] * np.array(size, np.float32), np.float32)
+def _pixels(raw: RawPose, index: list[int], size: Size) -> FloatArray:
+    return np.asarray(raw.landmarks.points[index, :2] * np.array(size, np.float32), np.float32)
 
 
 def _place(raw: RawPose, size: Size) -> FloatArray:
     """The middle of the trunk, in pixels."""
-    return np.asarray(_trunk(raw, size).mean(axis=0), np.float32)
+    return np.asarray(_pixels(raw, _TRUNK, size).mean(axis=0), np.float32)
 
 
 def _radius(raw: RawPose, size: Size) -> float:

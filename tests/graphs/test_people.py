@@ -119,3 +119,11 @@ def test_who_walks_beside_does_not_get_the_number(shared_data: Path) -> None:
             assert all(abs(x - places.get(number, x)) < 30 for number, x in found.items())
             places |= found
     assert len(places) == 4
+
+
+@pytest.mark.data
+def test_one_person_is_one(shared_data: Path) -> None:
+    """A signer cut off at the hips: what small parts of the frame look like is no second one."""
+    with HolisticPeople(4, hands=False, face=False, delegate="litert") as people:
+        for one in people.stream(shared_data / "people/videos/signing_video_9frames.mp4"):
+            assert [person.id for person in one.found] == [0]
