@@ -23,6 +23,9 @@ Pipeline = Literal["holistic", "tracked", "hands", "face_mesh"]
 BY_MACHINE = "signing, by OpenPose"
 """The source whose landmarks another program found."""
 
+TRUNK = [11, 12, 23, 24]
+"""Shoulders and hips, of the 33 points of a body."""
+
 _MARGIN = 0.25  # of a person's box, left around it when it is cut out; of a face's twice as much
 _BOTH: tuple[Pipeline, ...] = ("hands", "holistic")  # look at pictures of hands alone
 _LEAST = 8  # points of a hand that must be marked
@@ -77,6 +80,29 @@ def cases(people: Path) -> Iterator[Case]:
     yield from _faces(data, "wflw", _FACE_98)
 
 
+def groups(people: Path) -> Iterator[tuple[str, Image, list[Points]]]:
+    """Whole pictures of several people: source, pixels, and of everyone whose trunk is marked the body `[33, 2]`."""
+    for source in ("coco", "aic", "ochuman", "crowdpose"):
+        folder = people / "mmpose_tests_data" / source
+        content = json.loads((folder / f"test_{source}.json").read_text())
+        names = [str(name).lower().replace(" ", "_") for name in content["categories"][0]["keypoints"]]
+        for image in content["images"]:
+            if (folder / image["file_name"]).exists():
+                mine = [person for person in content["annotations"] if person["image_id"] == image["id"]]
+                bodies = [_body(names, np.reshape(person["keypoints"], (-1, 3)).astype(float)) for person in mine]
+                whole = [body for body in bodies if np.isfinite(body[TRUNK]).all()]
+                yield source, _read(folder / image["file_name"]), whole
+
+
+def _body(names: list[str], marked: npt.NDArray[Any]) -> Points:
+    """Marked points under the names of a data set as the 33 of ours."""
+    body = np.full((len(POSE_NAMES), 2), np.nan)
+    for name, point in zip(names, _marked(marked), strict=True):
+        if name in POSE_NAMES:
+            body[POSE_NAMES.index(name)] = point
+    return body
+
+
 def _persons(data: Path, source: str, file: str, folder: str = "") -> Iterator[Case]:
     """Each person of a picture on its own, cut out with some room around."""
     content = json.loads((data / source / file).read_text())
@@ -97,10 +123,7 @@ def _persons(data: Path, source: str, file: str, folder: str = "") -> Iterator[C
             }
         else:
             parts = {}
-        body = np.full((len(POSE_NAMES), 2), np.nan)
-        for name, point in zip(names, _marked(marked), strict=True):
-            if name in POSE_NAMES:
-                body[POSE_NAMES.index(name)] = point
+        body = _body(names, marked)
         case.body = None if source == "halpe" else body  # marked once for both
         for part, points in parts.items():
             kept = _marked(points)

@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pocketgraph import __version__
-from pocketgraph.demos.annotated import BY_MACHINE, Case, Points, cases
-from pocketgraph.graphs import FaceMesh, Hands, Holistic
+from pocketgraph.demos.annotated import BY_MACHINE, TRUNK, Case, Points, cases, groups
+from pocketgraph.graphs import FaceMesh, Hands, Holistic, HolisticPeople
 from pocketgraph.models.errors import EngineError, UsageError
 from pocketgraph.models.files import write_atomically
 from pocketgraph.runtime.model import DelegateName
@@ -148,6 +148,41 @@ def _pixels(landmarks: Landmarks | None, image: Image) -> Points | None:
     if landmarks is None:
         return None
     return np.asarray(landmarks.points[:, :2] * np.array([image.shape[1], image.shape[0]]), np.float64)
+
+
+def people_found(people: Path, delegate: DelegateName) -> dict[str, int]:
+    """How many people of whole pictures are `marked`; how many `HolisticPeople` (up to 8) and `Holistic` find.
+
+    A body is found where shoulders and hips lie within half a trunk of the marked ones, in the mean. `more` are those
+    that `HolisticPeople` gives besides: people nobody marked, and mistakes.
+    """
+    counts = dict.fromkeys(("marked", "HolisticPeople", "Holistic", "more"), 0)
+    with (
+        HolisticPeople(8, static=True, hands=False, face=False, delegate=delegate) as several,
+        Holistic(static=True, hands=False, face=False, delegate=delegate) as single,
+    ):
+        for _, image, bodies in groups(people):
+            single.reset()
+            everyone = [_pixels(one.pose, image) for one in several(image)]
+            one = _pixels(single(image).pose, image)
+            hits = _matched([body for body in everyone if body is not None], bodies)
+            counts["marked"] += len(bodies)
+            counts["HolisticPeople"] += hits
+            counts["more"] += len(everyone) - hits
+            counts["Holistic"] += _matched([] if one is None else [one], bodies)
+    return counts
+
+
+def _matched(found: list[Points], marked: list[Points]) -> int:
+    """How many of the marked bodies are found, each by another one."""
+    left, hits = list(found), 0
+    for body in marked:
+        trunk = float(np.hypot(*(body[_SHOULDERS].mean(axis=0) - body[_HIPS].mean(axis=0))))
+        away = [float(_distances(one[TRUNK], body[TRUNK]).mean()) / trunk for one in left]
+        if away and min(away) < _NEAR:
+            del left[int(np.argmin(away))]
+            hits += 1
+    return hits
 
 
 def peers(every: list[Case], python: str) -> tuple[str, list[Found]]:
@@ -271,10 +306,23 @@ def main(people: Path, output: Path, mediapipe_python: str | None, delegate: Del
         for case, found in zip(every, answers, strict=True):
             scores += score(case, f"MediaPipe {versions['mediapipe']}", found)
     rows = summary(scores)
+    crowd = people_found(people, delegate)
     output.parent.mkdir(parents=True, exist_ok=True)
-    record = {"versions": versions, "delegate": delegate, "rows": rows, "scores": [asdict(one) for one in scores]}
+    record = {
+        "versions": versions,
+        "delegate": delegate,
+        "rows": rows,
+        "people": crowd,
+        "scores": [asdict(one) for one in scores],
+    }
     write_atomically(output, json.dumps(record, indent=1) + "\n")
     _show(rows)
+    several, more = crowd["HolisticPeople"], crowd["more"]
+    print(
+        f"of {crowd['marked']} people marked in whole pictures HolisticPeople finds {several}, and {more} more;",
+        end=" ",
+    )
+    print(f"Holistic finds {crowd['Holistic']}")
     print(f"all figures: {output}")
 
 

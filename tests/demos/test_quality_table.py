@@ -112,10 +112,22 @@ def test_real_hands_are_near_what_people_marked(shared_data: Path) -> None:
     assert errors["fallback"] == errors["ours"]
 
 
+@pytest.mark.data
+@pytest.mark.zoo
+def test_people_in_whole_pictures_are_found(shared_data: Path) -> None:
+    counts = quality_table.people_found(shared_data / "people", "litert")
+    assert counts["marked"] == 27
+    assert counts["HolisticPeople"] >= 25
+    assert counts["Holistic"] <= 12
+    assert counts["more"] <= 12
+
+
 def test_the_table_and_its_file_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = _case(hands={"left": _LEFT})
     monkeypatch.setattr(quality_table, "cases", lambda _: iter([case]))
     monkeypatch.setattr(quality_table, "ours", lambda *_: [_NOTHING | {"left": _LEFT}])
+    crowd = {"marked": 3, "HolisticPeople": 2, "Holistic": 1, "more": 0}
+    monkeypatch.setattr(quality_table, "people_found", lambda *_: crowd)
     monkeypatch.setattr(quality_table, "peers", lambda *_: ("0.10.21", [_NOTHING]))
     file = tmp_path / "made" / "table.json"
     arguments = [str(tmp_path), "-o", str(file), "--mediapipe-python", "python"]
@@ -123,6 +135,7 @@ def test_the_table_and_its_file_are_made(tmp_path: Path, monkeypatch: pytest.Mon
     assert result.exit_code == 0
     assert "found (swapped), mean error" in result.output
     record = json.loads(file.read_text())
+    assert record["people"] == crowd
     assert record["versions"]["mediapipe"] == "0.10.21"
     assert {row["variant"]: row["found"] for row in record["rows"] if row["source"] == "all"} == {
         **dict.fromkeys(quality_table._VARIANTS, 1),
