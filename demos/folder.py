@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.graphs.pose import FRAME_US
+from pocketgraph.graphs.streaming import FRAME_US
 from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.runtime.vision.frames import read_frames
 from pocketgraph.runtime.vision.image_to_tensor import Image

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.detector import Detector
+from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 
 
-class FaceDetection(Closing):
+class FaceDetection(Streaming[Detections]):
     """Finds faces within two metres (`reach="short"`) or five (`"full"`). MediaPipe: `solutions.face_detection`."""
+
+    kind = "faces"
 
     def __init__(
         self,

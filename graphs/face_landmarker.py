@@ -9,7 +9,7 @@ import numpy as np
 from pocketgraph.graphs.stage import Stage
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image
-from pocketgraph.runtime.vision.landmarks import Landmarks, decode_landmarks, project_landmarks
+from pocketgraph.runtime.vision.landmarks import Landmarks, decode_landmarks, project_landmarks, sigmoid
 from pocketgraph.runtime.vision.rect import Rect, Size, rect_around, rotation_between, transform_rect
 
 # Which landmarks of the mesh the fine ones replace, in the order of the model's outputs (MediaPipe's
@@ -62,7 +62,7 @@ _EYE_CORNERS = 33, 263
 
 
 class FaceLandmarker:
-    """Landmarks of the face in a rectangle: 468, or 478 with `refine`."""
+    """Landmarks of the face in a rectangle: 468, or 478 with `refine`. `presence` 0..1 is that of the last one."""
 
     def __init__(
         self, *, refine: bool = False, min_presence: float = 0.5, delegate: DelegateName = "auto", threads: int = 1
@@ -70,6 +70,7 @@ class FaceLandmarker:
         name = "face_landmark_with_attention" if refine else "face_landmark"
         self._stage = Stage(name, keep_aspect=False, delegate=delegate, threads=threads)
         self._refine = refine
+        self.presence = 0.0
         self._least = (
             math.log(min_presence / (1 - min_presence))
             if 0 < min_presence < 1
@@ -79,7 +80,9 @@ class FaceLandmarker:
     def __call__(self, image: Image, rect: Rect) -> Landmarks | None:
         """The landmarks, normalised to the picture, or None where the model sees no face."""
         self._stage(image, rect)
-        if float(self._stage.outputs[-1].flat[0]) <= self._least:
+        flag = self._stage.outputs[-1].reshape(-1)[:1]
+        self.presence = float(sigmoid(flag)[0])
+        if float(flag[0]) <= self._least:
             return None
         landmarks = decode_landmarks(self._stage.outputs[0], _MESH, self._stage.input_size)
         if self._refine:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.detector import Detector
 from pocketgraph.graphs.face_landmarker import FaceLandmarker, face_rect
+from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.graphs.tracker import Tracker
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.detections import Detections
@@ -13,11 +13,13 @@ from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.rect import Rect, Size, rect_of_box, rotation_between, transform_rect
 
 
-class FaceMesh(Closing):
+class FaceMesh(Streaming[list[Landmarks]]):
     """Landmarks of up to `num_faces` faces. MediaPipe: `solutions.face_mesh`.
 
     `static` treats each picture on its own. `refine` gives 478 landmarks instead of 468.
     """
+
+    kind = "face_mesh"
 
     def __init__(
         self,

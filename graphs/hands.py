@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.detector import Detector
 from pocketgraph.graphs.hand_landmarker import Hand, HandLandmarker, hand_rect
+from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.graphs.tracker import Tracker
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.detections import Detections
@@ -16,11 +16,13 @@ from pocketgraph.runtime.vision.rect import Rect, Size, rect_of_box, rotation_be
 _WRIST, _MIDDLE_KNUCKLE = 0, 2  # keypoints of a palm
 
 
-class Hands(Closing):
+class Hands(Streaming[list[Hand]]):
     """Landmarks of up to `num_hands` hands. MediaPipe: `solutions.hands`.
 
     `static` treats each picture on its own. `model` is `"full"` or `"lite"`.
     """
+
+    kind = "hands"
 
     def __init__(
         self,

@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pocketgraph.graphs.closing import Closing
 from pocketgraph.graphs.stage import Stage
+from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.mask import resize_mask
 
 
-class SelfieSegmentation(Closing):
+class SelfieSegmentation(Streaming[npt.NDArray[np.float32]]):
     """A mask for each picture. MediaPipe: `solutions.selfie_segmentation`.
 
     `landscape` takes the faster model for wide pictures.
     """
+
+    kind = "mask"
 
     def __init__(self, *, landscape: bool = False, delegate: DelegateName = "auto", threads: int = 1) -> None:
         name = "selfie_segmentation_landscape" if landscape else "selfie_segmentation"

@@ -158,18 +158,22 @@ def test_thresholds_at_the_ends() -> None:
 
 def test_the_public_names_are_these() -> None:
     assert set(pocketgraph.graphs.__all__) == {
+        "Confidence",
         "FaceDetection",
         "FaceMesh",
         "Hand",
         "Hands",
         "Holistic",
+        "HolisticPeople",
         "HolisticResult",
         "Pose",
         "PoseResult",
         "SelfieSegmentation",
+        "Timed",
     }
     assert [field.name for field in dataclasses.fields(HolisticResult)] == [
-        *("pose", "world", "left_hand", "right_hand", "face", "mask")
+        *("pose", "world", "left_hand", "right_hand", "face", "mask"),
+        *("left_hand_confidence", "right_hand_confidence", "face_confidence", "id", "timestamp_us", "image"),
     ]
 
 

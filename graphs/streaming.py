@@ -1,0 +1,129 @@
+"""Pipelines over a video: from whatever gives frames to one result a frame, in three modes."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+from pocketgraph.graphs.closing import Closing
+from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.frames import read_frames
+from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Found = TypeVar("Found")
+Mode = Literal["image", "video", "live"]
+Video = str | os.PathLike[str] | int | Iterable[Image] | Iterable[tuple[int, Image]]
+"""A path, a URL, the number of a camera, RGB frames, or pairs of a timestamp in microseconds and an RGB frame."""
+
+FRAME_US = 33_333
+"""Microseconds between frames whose time is not told, as MediaPipe's solutions assume: 30 a second."""
+_MODES = "image", "video", "live"
+
+
+@dataclass(frozen=True)
+class Timed(Generic[Found]):
+    """What a pipeline found in the frame at `timestamp_us`; `image` is that frame where it was asked for.
+
+    `kind` names the pipeline: it decides how `found` is written as JSON (see `pocketgraph.graphs.records`).
+    """
+
+    kind: str
+    timestamp_us: int
+    found: Found
+    image: Image | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON; `image` is left out."""
+        from pocketgraph.graphs.records import write_record
+
+        return write_record(self.kind, self.timestamp_us, self.found)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The result that `to_json` wrote. Raises `FormatError` where `text` is none."""
+        from pocketgraph.graphs.records import read_record
+
+        return cls(*read_record(text))
+
+
+class Watching(Closing):
+    """A pipeline that sees one frame after the other: what time it is, and which frames to look at."""
+
+    kind: ClassVar[str]
+    _timestamp = -FRAME_US
+
+    def reset(self) -> None:
+        """Forget everything seen so far."""
+
+    def _time(self, timestamp_us: int | None) -> int:
+        """The time of the next frame."""
+        self._timestamp = self._timestamp + FRAME_US if timestamp_us is None else timestamp_us
+        return self._timestamp
+
+    def _frames(self, video: Video, mode: Mode) -> Generator[tuple[int | None, Image], None, None]:
+        """Time (None where it is not told) and pixels of the frames to look at; forgets where `mode` says so."""
+        if mode not in _MODES:
+            raise UsageError(f"a mode is one of {', '.join(_MODES)}, got {mode!r}")
+        if isinstance(video, (str, os.PathLike, int)):
+            self.reset()
+        for timestamp, image in _newest(video) if mode == "live" else frames_of(video, rising=mode == "video"):
+            if mode == "image":
+                self.reset()
+            yield timestamp, image
+
+
+class Streaming(Watching, Generic[Found]):
+    """A pipeline that is called with one frame after the other, and `stream` for all frames of a video."""
+
+    @abstractmethod
+    def __call__(self, image: Image) -> Found:
+        """What the next frame shows."""
+
+    def stream(self, video: Video, mode: Mode = "video", *, images: bool = False) -> Iterator[Timed[Found]]:
+        """What each frame of `video` shows, in order. A path or camera starts afresh and is closed at the end.
+
+        `mode` "video" looks at every frame and follows what it found; "image" takes each frame as a picture of its own;
+        "live" looks at the newest frame whenever it is done with one and drops those in between (a file then plays at
+        its own speed). Frames without a timestamp count as 1/30 s apart. With `images` results hold their frames.
+        Raises `UsageError` on what is no video, or where timestamps do not rise.
+        """
+        with closing(self._frames(video, mode)) as frames:
+            for told, image in frames:
+                timestamp = self._time(told)
+                yield Timed(self.kind, timestamp, self._look(image, timestamp), image if images else None)
+
+    def _look(self, image: Image, timestamp_us: int) -> Found:  # noqa: ARG002 - for pipelines that know time
+        return self(image)
+
+
+def frames_of(video: Video, *, rising: bool = True) -> Iterator[tuple[int | None, Image]]:
+    """Time (None where it is not told) and pixels of each frame. With `rising`, times that do not rise are refused."""
+    last: int | None = None
+    source: Iterable[Any]
+    if isinstance(video, (str, os.PathLike, int)):
+        source = read_frames(video)
+    elif isinstance(video, Iterable):
+        source = video
+    else:
+        raise UsageError(f"a video is a path, a camera's number or an iterable of frames, got {type(video).__name__}")
+    for item in source:
+        timestamp, image = item if isinstance(item, tuple) else (None, item)
+        if rising and timestamp is not None and last is not None and timestamp <= last:
+            raise UsageError(f"timestamps must rise: {timestamp} us comes after {last} us")
+        last = timestamp
+        yield timestamp, as_picture(image)
+
+
+def _newest(video: Video) -> Iterator[tuple[int | None, Image]]:
+    from pocketgraph.graphs.live import newest, paced
+
+    is_file = isinstance(video, (str, os.PathLike)) and "://" not in os.fspath(video)
+    frames = frames_of(video)
+    return newest(paced(frames) if is_file else frames)

@@ -1,0 +1,190 @@
+"""Pipelines over videos: what a video may be, what the three modes do, and that nothing is left open or running."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pocketgraph.graphs import FaceDetection, FaceMesh, Hands, Holistic, Pose, SelfieSegmentation, Timed, streaming
+from pocketgraph.graphs.streaming import Streaming
+from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.image_to_tensor import Image
+
+
+def _frame(number: int) -> Image:
+    return np.full((8, 8, 3), number, np.uint8)
+
+
+class Counting(Streaming[int]):
+    """Finds a frame's number; remembers when it was told to forget."""
+
+    kind = "counting"
+
+    def __init__(self, *, pause: float = 0.0) -> None:
+        self.resets, self.pause = 0, pause
+
+    def __call__(self, image: Image) -> int:
+        time.sleep(self.pause)
+        return int(image[0, 0, 0])
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def close(self) -> None:
+        pass
+
+
+def test_frames_may_come_with_and_without_times() -> None:
+    count = Counting()
+    untold = list(count.stream(_frame(i) for i in range(3)))
+    assert [(one.timestamp_us, one.found) for one in untold] == [(0, 0), (33_333, 1), (66_666, 2)]
+    assert all(one.image is None for one in untold)
+    told = list(count.stream([(5, _frame(7)), (9, _frame(8))], images=True))
+    assert [(one.timestamp_us, one.found, one.image[0, 0, 0]) for one in told] == [(5, 7, 7), (9, 8, 8)]
+    assert count.resets == 0
+
+
+def test_pictures_are_forgotten_one_by_one() -> None:
+    count = Counting()
+    times = [4, 4, 2]  # of pictures nobody expects an order
+    assert [one.found for one in count.stream([(t, _frame(i)) for i, t in enumerate(times)], "image")] == [0, 1, 2]
+    assert count.resets == 3
+
+
+@pytest.mark.parametrize(
+    ("video", "mode", "words"),
+    [
+        ([(5, _frame(0)), (5, _frame(1))], "video", "5 us comes after 5 us"),
+        ([(5, _frame(0)), (4, _frame(1))], "live", "4 us comes after 5 us"),
+        (3.5, "video", "got float"),
+        ([_frame(0)[..., 0]], "video", "RGB"),
+        ([_frame(0)], "fast", "got 'fast'"),
+        ("no such file.mp4", "video", "there is no file"),
+    ],
+)
+def test_what_is_no_video_is_named(video: Any, mode: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        list(Counting().stream(video, mode))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Ten frames, 50 ms apart."""
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 20, (64, 48))
+    for i in range(10):
+        writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_file_starts_afresh_and_has_its_times(clip: Path) -> None:
+    count = Counting()
+    assert [one.timestamp_us for one in count.stream(clip)] == list(range(0, 500_000, 50_000))
+    assert count.resets == 1
+
+
+def test_a_live_file_plays_at_its_own_speed(clip: Path) -> None:
+    started = time.monotonic()
+    seen = [one.timestamp_us for one in Counting(pause=0.12).stream(str(clip), "live")]
+    assert time.monotonic() - started > 0.4
+    assert seen == sorted(set(seen))
+    assert 450_000 in seen  # the newest is not dropped
+    assert len(seen) < 10
+
+
+class Source:
+    """Frames from a thread's point of view: given when the test says so."""
+
+    def __init__(self) -> None:
+        self.given, self.closed = 0, False
+        self._more = threading.Semaphore(0)
+        self._read = threading.Semaphore(0)
+
+    def give(self, count: int) -> None:
+        """Give so many more frames and wait until all but the last were taken in."""
+        for _ in range(count):
+            self._more.release()
+            self._read.acquire()
+
+    def frames(self) -> Iterator[Image]:
+        try:
+            for i in itertools.count():
+                self._more.acquire()
+                self.given = i
+                yield _frame(i)
+                self._read.release()
+        finally:
+            self.closed = True
+
+
+def test_live_the_newest_frame_wins() -> None:
+    source = Source()
+    stream = Counting().stream(source.frames(), "live")
+    threading.Timer(0.05, source.give, [1]).start()
+    assert next(stream).found == 0
+    source.give(5)
+    assert next(stream).found == 5
+    source.give(3)
+    assert next(stream).found == 8
+    threading.Timer(0.05, source.give, [1]).start()  # and it waits for the next rather than repeat one
+    assert next(stream).found == 9
+    threading.Timer(0.05, source._more.release).start()
+    readers = [thread for thread in threading.enumerate() if thread.name == "live"]
+    assert len(readers) == 1
+    stream.close()
+    readers[0].join(60)
+    assert not readers[0].is_alive()
+    assert source.closed
+
+
+def test_live_an_error_of_the_source_arrives() -> None:
+    def frames() -> Iterator[Image]:
+        yield _frame(1)
+        raise OSError("the cable is out")
+
+    stream = Counting(pause=0.05).stream(frames(), "live")
+    with pytest.raises(OSError, match="the cable is out"):
+        list(stream)
+
+
+def test_leaving_a_stream_closes_its_file(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    def reading(path: Any) -> Iterator[tuple[int, Image]]:
+        try:
+            for i in range(100):
+                yield i, _frame(i)
+        finally:
+            closed.append(path)
+
+    monkeypatch.setattr(streaming, "read_frames", reading)
+    for mode in ("video", "image", "live"):
+        stream = Counting().stream(clip, mode)
+        next(stream)
+        stream.close()
+        assert closed.pop() == clip
+
+
+@pytest.mark.zoo
+def test_every_pipeline_streams(clip: Path) -> None:
+    for make in (FaceDetection, FaceMesh, Hands, Pose, SelfieSegmentation):
+        with make(delegate="litert") as pipeline:
+            seen = list(pipeline.stream(clip, images=True))
+        assert [one.timestamp_us for one in seen] == list(range(0, 500_000, 50_000))
+        assert seen[0].image.shape == (48, 64, 3)
+        assert Timed.from_json(seen[0].to_json()).kind == pipeline.kind
+    with Holistic(delegate="litert") as holistic:
+        for mode in ("video", "image", "live"):
+            results = list(holistic.stream(clip, mode, images=True))
+            assert results[-1].timestamp_us == 450_000
+            assert results[-1].image is not None
+        assert [result.timestamp_us for result in holistic.stream(clip)] == list(range(0, 500_000, 50_000))
