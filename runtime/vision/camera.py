@@ -117,8 +117,9 @@ class Camera:
 
     def __iter__(self) -> Iterator[tuple[int, Image]]:
         if self._thread is None and not self._leaving.is_set():
-            self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._read, name="camera", daemon=True)
+            thread.start()
+            self._thread = thread  # only now: another thread may close, which waits for it
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._frame or self._error or self._leaving.is_set())

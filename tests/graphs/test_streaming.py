@@ -129,14 +129,18 @@ class Source:
 def test_live_the_newest_frame_wins() -> None:
     source = Source()
     stream = Counting().stream(source.frames(), "live")
-    threading.Timer(0.05, source.give, [1]).start()
+    first = threading.Timer(0.05, source.give, [1])
+    first.start()
     assert next(stream).found == 0
+    first.join()
     source.give(5)
     assert next(stream).found == 5
     source.give(3)
     assert next(stream).found == 8
-    threading.Timer(0.05, source.give, [1]).start()  # and it waits for the next rather than repeat one
+    later = threading.Timer(0.05, source.give, [1])  # and it waits for the next rather than repeat one
+    later.start()
     assert next(stream).found == 9
+    later.join()
     threading.Timer(0.05, source._more.release).start()
     readers = [thread for thread in threading.enumerate() if thread.name == "live"]
     assert len(readers) == 1
