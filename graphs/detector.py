@@ -58,7 +58,7 @@ class Detector:
         if not len(found):
             return found
         found = weighted_nms(found)
-        return remove_letterbox(found, crop.padding) if rect is None else project_detections(found, crop)
+        return remove_letterbox(found, crop.padding) if rect is None else project_detections(found, crop.matrix())
 
     def close(self) -> None:
         """Release the engine."""

@@ -27,7 +27,7 @@ Border = Literal["zero", "replicate"]
 
 f32 = np.float32
 _MOST_PIXELS = 32_766  # a side; fixed-point maps hold 16 bits
-_BORDERS = {"zero": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}
+BORDERS = {"zero": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,15 @@ class Crop:
     padding: tuple[float, float] = (0.0, 0.0)
 
     def matrix(self) -> npt.NDArray[np.float64]:
-        """`[2, 3]`: from normalised coordinates in the model's input to normalised coordinates in the picture."""
-        return np.array(_to_pixels(self.rect, self.size, (1, 1))) / np.array(self.size, np.float64)[:, None]
+        """`[4, 4]`: from normalised coordinates in the model's input to normalised coordinates in the picture.
+
+        Depth is scaled as the rectangle's width is.
+        """
+        rows = np.array(_to_pixels(self.rect, self.size, (1, 1))) / np.array(self.size, np.float64)[:, None]
+        matrix = np.diag([0.0, 0.0, self.rect.width, 1.0])
+        matrix[:2, :2] = rows[:, :2]
+        matrix[:2, 3] = rows[:, 2]
+        return matrix
 
 
 def as_picture(image: Image) -> Image:
@@ -89,7 +96,7 @@ class ImageToTensor:
         keep_aspect: bool = False,
         border: Border = "replicate",
     ) -> None:
-        if border not in _BORDERS:
+        if border not in BORDERS:
             raise UsageError(f"border must be 'zero' or 'replicate', got {border!r}")
         if low >= high:
             raise UsageError(f"the range of values must rise, got {low} to {high}")
@@ -102,12 +109,12 @@ class ImageToTensor:
         self._x, self._y = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
         self._cells = np.zeros((rows, columns, 2), np.int16)
         self._fractions = np.zeros((rows, columns), np.uint16)
-        self._border = _BORDERS[border]
+        self._border = BORDERS[border]
         scale = np.float32((high - low) / 255.0)
         self._table: FloatArray = np.arange(256, dtype=np.float32) * scale + np.float32(low)
 
-    def __call__(self, image: Image, rect: Rect = WHOLE) -> Crop:
-        """Fill `tensor` with `rect` of `image`. Raises `UsageError` on an empty or infinite rectangle."""
+    def __call__(self, image: Image, rect: Rect = WHOLE, out: FloatArray | None = None) -> Crop:
+        """Fill `tensor`, or `out`, with `rect` of `image`. Raises `UsageError` on an empty or infinite rectangle."""
         size = image.shape[1], image.shape[0]
         if not (rect.width > 0 and rect.height > 0 and all(math.isfinite(v) for v in vars(rect).values())):
             raise UsageError(f"a rectangle needs finite values and sides above 0, got {rect}")
@@ -120,7 +127,7 @@ class ImageToTensor:
             )
         cv2.convertMaps(self._x, self._y, cv2.CV_16SC2, self._cells, self._fractions)
         cv2.remap(image, self._cells, self._fractions, cv2.INTER_LINEAR, dst=self._bytes, borderMode=self._border)
-        cv2.LUT(self._bytes, self._table, dst=self.tensor[0])
+        cv2.LUT(self._bytes, self._table, dst=self.tensor[0] if out is None else out[0])
         return crop
 
 
