@@ -14,7 +14,7 @@ _CHARACTER = 7.0
 _ROW, _COLUMN, _HEIGHT, _MARGIN = 96, 28, 40, 24
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1b2a33; text-anchor: middle }
-.stream { font-size: 10px; fill: #5b6b75 } .sub { font-size: 10px; fill: #5b6b75 }
+text.stream, .sub { font-size: 10px; fill: #5b6b75 } text.stream { stroke: #fff; stroke-width: 3; paint-order: stroke }
 rect { fill: #eaf2f7; stroke: #5c8aa8; rx: 6 } .edge rect { fill: #f3f3ee; stroke: #a8a37a; rx: 18 }
 .subgraph rect { fill: #efeaf7; stroke: #7d68a8 } .unknown rect { fill: #faecea; stroke: #c06a5c }
 path { fill: none; stroke: #5c8aa8; stroke-width: 1.3 } .back { stroke: #c06a5c; stroke-dasharray: 5 4 }
