@@ -15,6 +15,7 @@ from pocketgraph.graphs.hand_landmarker import Hand
 from pocketgraph.graphs.hands import Hands
 from pocketgraph.graphs.holistic import Holistic, HolisticResult
 from pocketgraph.graphs.pose import Pose, PoseResult
+from pocketgraph.graphs.run import graph_names, load_graph, run_frames
 from pocketgraph.graphs.selfie_segmentation import SelfieSegmentation
 
 __all__ = [
@@ -27,4 +28,7 @@ __all__ = [
     "Pose",
     "PoseResult",
     "SelfieSegmentation",
+    "graph_names",
+    "load_graph",
+    "run_frames",
 ]

@@ -137,6 +137,9 @@ def load_vision_model(
     `source` is a zoo name, the bytes of a file, or a `Model`. `outputs` are the indices of the outputs to compute; what
     only the others need is cut out of the graph.
     """
+    content = zoo.fetch(source).read_bytes() if isinstance(source, str) else source
+    if outputs is None and isinstance(content, bytes) and not any(code.encode() in content for code in _KERNELS):
+        return load_model(source, delegate, threads)  # no need to look at the graph
     model = _graph_of(source)
     if outputs is not None:
         made = model.main.outputs
