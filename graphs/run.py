@@ -44,8 +44,8 @@ def load_graph(
 ) -> CalculatorGraph:
     """A graph of this folder by its name, or any graph file by its path, ready to start.
 
-    `threads` is how many nodes work beside each other (0: one after the other, in the caller's thread). `engine` runs all
-    models, whatever the file says. `options` are further changes, as for `set_options`.
+    `threads` is how many nodes work beside each other (0: one after the other, in the caller's thread). `engine` runs
+    all models, whatever the file says. `options` are further changes, as for `set_options`.
     """
     file = FOLDER / f"{name}.pbtxt"
     if not file.exists():
@@ -72,9 +72,9 @@ def run_frames(
 ) -> Iterator[dict[str, Any]]:
     """What a graph makes of each frame: its outputs by name, None where there is none. Starts and ends a run.
 
-    The graph has one input stream. Frames count as `interval_us` apart. `ahead` frames are worked on while one is waited
-    for: what follows from the last frame waits for it, the rest runs beside. A graph that drops frames (FlowLimiter) gives
-    None for them.
+    The graph has one input stream. Frames count as `interval_us` apart and must not change while they are worked on.
+    `ahead` more are worked on while one is waited for: what follows from the last frame waits for it, the rest runs
+    beside. A graph that drops frames (FlowLimiter) gives None for them.
     """
     inputs = graph.input_names()
     if len(inputs) != 1:

@@ -1,4 +1,6 @@
-"""Options changed from Python, by the names of nodes: `{"palmdetectioncpu__TensorsToDetectionsCalculator.max_results": 1}`.
+"""Options changed from Python, by the names of nodes.
+
+    set_options(config, {"palmdetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": 0.7})
 
 The names are those of the expanded graph, as `pocketgraph graph show GRAPH --expand` prints them.
 """

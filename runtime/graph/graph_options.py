@@ -68,15 +68,24 @@ def _hand_one(
     taker, name = _walk(options, target)
     if not _is_set(giver, last):
         return
+    if _kind(giver, last) != _kind(taker, name):
+        raise GraphConfigError(f'"{last}" does not fit into "{name}"')
     value = getattr(giver, last)
-    if hasattr(value, "CopyFrom"):
-        getattr(taker, name).CopyFrom(value)
-    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        taker.ClearField(name)
+    taker.ClearField(name)
+    if hasattr(value, "extend"):
         getattr(taker, name).extend(value)
+    elif hasattr(value, "CopyFrom"):
+        getattr(taker, name).CopyFrom(value)
     else:
         setattr(taker, name, value)
     own.replace(node, options)
+
+
+def _kind(message: Any, name: str) -> tuple[Any, ...]:
+    """What a field holds: its type, that of its message or enumeration, and whether it is a list."""
+    field = message.DESCRIPTOR.fields_by_name[name]
+    inner = field.message_type or field.enum_type
+    return field.type, inner and inner.full_name, hasattr(getattr(message, name), "extend")
 
 
 def _spec_of(graph: Any, node: Any) -> OptionsSpec:

@@ -30,8 +30,8 @@ def classify(
 ) -> list[Classification]:
     """The classes that score at least `min_score`, in the model's order, or best first with `descending` or `top_k`.
 
-    `top_k` keeps the best of them, `left_out` are classes not to tell. A `binary` model gives one score, of class 0; class 1 gets the rest to 1, and
-    `min_score` does not count. MediaPipe: `TensorsToClassificationCalculator`.
+    `top_k` keeps the best of them, `left_out` are classes not to tell. A `binary` model gives one score, of class 0;
+    class 1 gets the rest to 1, and `min_score` does not count. MediaPipe: `TensorsToClassificationCalculator`.
     """
     values = scores.reshape(-1)
     if binary:

@@ -27,8 +27,9 @@ class Detection:
 
 @dataclass(frozen=True)
 class Detections(Sequence[Detection]):
-    """A list of detections, kept as arrays: `boxes` float32 `[n, 4]` (x_min, y_min, x_max, y_max), `keypoints` `[n, k, 2]` (x, y), `scores` `[n]`, 0..1.
+    """A list of detections, kept as arrays.
 
+    `boxes` float32 `[n, 4]` (x_min, y_min, x_max, y_max), `keypoints` `[n, k, 2]` (x, y), `scores` `[n]`, 0..1.
     Coordinates are normalised, to the model's input or to the picture.
     """
 

@@ -49,8 +49,9 @@ def decode_landmarks(
     normalize_z: float = 1.0,
     logits: tuple[bool, bool] = (True, True),
 ) -> Landmarks:
-    """`count` landmarks from a model's output: x, y, perhaps z, perhaps visibility and presence (as `logits` or as they are).
+    """`count` landmarks from a model's output: x, y, perhaps z, perhaps visibility and presence.
 
+    `logits` says of visibility and presence whether they are logits; otherwise they are left as they are.
     With `input_size` x and y come out as parts of the model's input, z as part of its width divided by `normalize_z`
     besides (0.4 for hands); without, all are left as they are (world coordinates). Where the output has more landmarks,
     the first are read. MediaPipe: `TensorsToLandmarksCalculator`.
@@ -101,7 +102,10 @@ def project_landmarks(landmarks: Landmarks, rect: Rect) -> Landmarks:
 
 
 def project_by_matrix(landmarks: Landmarks, matrix: npt.NDArray[np.float64]) -> Landmarks:
-    """Landmarks of a crop with this `Crop.matrix`, as parts of the picture. MediaPipe: the same, `PROJECTION_MATRIX`."""
+    """Landmarks of a crop with this `Crop.matrix`, as parts of the picture; z on the scale of x.
+
+    MediaPipe: `LandmarkProjectionCalculator` with `PROJECTION_MATRIX`.
+    """
     turn = matrix[:2, :3].astype(np.float32)
     points = np.empty_like(landmarks.points)
     points[:, :2] = landmarks.points @ turn.T + matrix[:2, 3].astype(np.float32)

@@ -36,7 +36,7 @@ def resize_mask(mask: FloatArray, size: Size) -> FloatArray:
 
 def unwarp_mask(mask: FloatArray, matrix: npt.NDArray[np.float64], size: Size) -> FloatArray:
     """The mask `[height, width]` of a crop with this `Crop.matrix`, in a picture of `size`; 0 outside the crop."""
-    return warp_affine(mask, np.linalg.inv(matrix), size)
+    return warp_affine(mask, np.asarray(np.linalg.inv(matrix), np.float64), size)
 
 
 def warp_affine(

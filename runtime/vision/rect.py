@@ -57,7 +57,10 @@ def rotation_between(start: FloatArray, end: FloatArray, target_degrees: float, 
 
 
 def box_around(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The corners (x, y) of the upright box around landmarks `[n, 2 or more]`. MediaPipe: `LandmarksToDetectionCalculator`."""
+    """The corners (x, y) of the upright box around landmarks `[n, 2 or more]`.
+
+    MediaPipe: `LandmarksToDetectionCalculator`.
+    """
     return points[:, :2].min(axis=0), np.maximum(points[:, :2].max(axis=0), _TINY)
 
 

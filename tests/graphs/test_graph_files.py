@@ -1,7 +1,7 @@
 """The graph files here and those of MediaPipe's package find what the Python pipelines find, to the last bit.
 
-How near the pipelines are to MediaPipe itself is in `test_parity.py`. Both sides run LiteRT with one thread a model; the
-graph files compute what the pipelines compute, in the same order, so results are compared for equality.
+How near the pipelines are to MediaPipe itself is in `test_parity.py`. Both sides run LiteRT with one thread a model;
+the graph files compute what the pipelines compute, in the same order, so results are compared for equality.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def test_graphs_of_the_wheel_can_run_and_are_written_as_they_were_read(name: str
 
 @pytest.mark.zoo
 def test_the_graph_without_models_in_the_wheel_says_what_it_lacks() -> None:
-    with pytest.raises(GraphConfigError, match="ObjectDetectionOidV4Subgraph.*nor are BoxLandmarkSubgraph"):
+    with pytest.raises(GraphConfigError, match=r"ObjectDetectionOidV4Subgraph.*nor are BoxLandmarkSubgraph"):
         validate(read_graph(wheel_graph(NO_MODELS)))
 
 
@@ -321,7 +321,10 @@ def test_parts_are_swapped_and_adjusted_by_name(stills: Images) -> None:
 def test_options_that_fit_nothing_are_refused() -> None:
     config = read_graph(FOLDER / "hands.pbtxt")
     for options, message in (
-        ({"palmdetectioncpu__TensorsToDetections.min_score_thresh": 1}, "near it.*palmdetectioncpu__TensorsToDetectionsCalculator"),
+        (
+            {"palmdetectioncpu__TensorsToDetections.min_score_thresh": 1},
+            "near it.*palmdetectioncpu__TensorsToDetectionsCalculator",
+        ),
         ({"AssociationNormRectCalculator.threshold": 1}, "no option .threshold.; there are min_similarity_threshold"),
         ({"AssociationNormRectCalculator.min_similarity_threshold": "x"}, "cannot be 'x'"),
         ({"ImagePropertiesCalculator.width": 1}, "takes no options"),

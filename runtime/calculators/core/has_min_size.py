@@ -23,7 +23,7 @@ class HasMinSize(Calculator):
 
     Example:
         node {
-          calculator: "NormalizedRectVectorHasMinSizeCalculator"
+          calculator: "VectorHasMinSizeCalculator"
           input_stream: "ITERABLE:hand_rects"
           output_stream: "there_are_two_hands"
           options: { [mediapipe.CollectionHasMinSizeCalculatorOptions.ext] { min_size: 2 } }

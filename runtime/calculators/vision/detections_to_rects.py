@@ -136,10 +136,11 @@ class DetectionsToRects(Calculator):
 
 @register("AlignmentPointsRectsCalculator")
 class AlignmentPointsRects(DetectionsToRects):
-    """The square around one keypoint whose half side reaches to another, turned so that this lies in a wanted direction.
+    """The square around one keypoint whose half side reaches to another, turned so that this lies where wanted.
 
     Inputs: DETECTION or DETECTIONS; IMAGE_SIZE. Outputs: NORM_RECT or NORM_RECTS.
-    Options: as for `DetectionsToRectsCalculator`: the start of the rotation vector is the centre, its end the other.
+    Options, as for `DetectionsToRectsCalculator`: rotation_vector_start_keypoint_index is the centre,
+    rotation_vector_end_keypoint_index the other; rotation_vector_target_angle_degrees.
 
     Example:
         node {
@@ -171,6 +172,7 @@ class HandDetectionsFromPoseToRects(DetectionsToRects):
 
     Inputs: DETECTION or DETECTIONS, with those three keypoints in this order; IMAGE_SIZE.
     Outputs: NORM_RECT or NORM_RECTS.
+    Options, as for `DetectionsToRectsCalculator`: output_zero_rect_for_empty_detections.
 
     Example:
         node {
@@ -191,4 +193,5 @@ class HandDetectionsFromPoseToRects(DetectionsToRects):
         """The square of one hand."""
         if len(item.keypoints) != 3:
             raise GraphRuntimeError(f"wrist, pinky and index are three keypoints, {len(item.keypoints)} came")
-        return hand_rect_from_pose(*item.keypoints, size or (1, 1))
+        wrist, pinky, index = item.keypoints
+        return hand_rect_from_pose(wrist, pinky, index, size or (1, 1))

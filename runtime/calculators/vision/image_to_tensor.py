@@ -10,7 +10,7 @@ from pocketgraph.runtime.graph.contract import Contract
 from pocketgraph.runtime.graph.options import OptionsSpec
 from pocketgraph.runtime.graph.ports import Input, Output
 from pocketgraph.runtime.graph.registry import register
-from pocketgraph.runtime.vision.image_to_tensor import ImageToTensor, as_picture
+from pocketgraph.runtime.vision.image_to_tensor import Border, ImageToTensor, as_picture
 from pocketgraph.runtime.vision.rect import WHOLE, Rect
 
 
@@ -100,7 +100,7 @@ message ImageToTensorCalculatorOptions extends CalculatorOptions at 334361939
         options = self.options
         size = options.output_tensor_width, options.output_tensor_height
         wanted = options.output_tensor_float_range
-        border = "zero" if options.border_mode == options.BORDER_ZERO else "replicate"
+        border: Border = "zero" if options.border_mode == options.BORDER_ZERO else "replicate"
         self._warp = ImageToTensor(size, wanted.min, wanted.max, options.keep_aspect_ratio, border)
 
     def process(self, context: Context) -> None:

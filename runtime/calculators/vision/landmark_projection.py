@@ -73,8 +73,8 @@ class LandmarkProjection(Calculator):
     """Landmarks in a rectangle, as parts of the picture; depth on the scale of x.
 
     Inputs: NORM_LANDMARKS:0, … (Landmarks); NORM_RECT (Rect): the rectangle, which must be a square in pixels where
-    IMAGE_DIMENSIONS (tuple of width and height, optional) does not tell its aspect; or PROJECTION_MATRIX ([4, 4]): MATRIX
-    of `ImageToTensorCalculator`. Outputs: NORM_LANDMARKS:0, …, as many.
+    IMAGE_DIMENSIONS (tuple of width and height, optional) does not tell its aspect; or PROJECTION_MATRIX ([4, 4]):
+    MATRIX of `ImageToTensorCalculator`. Outputs: NORM_LANDMARKS:0, …, as many.
     Options (LandmarkProjectionCalculatorOptions): ignore_rotation: take the rectangle for upright; default false.
 
     Example:

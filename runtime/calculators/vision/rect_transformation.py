@@ -22,7 +22,7 @@ class RectTransformation(Calculator):
     Outputs: one without a tag (Rect, or list of Rect).
     Options (RectTransformationCalculatorOptions):
         shift_x, shift_y: along the rectangle's own axes, in parts of its sides before they change.
-        rotation (radians) or rotation_degrees: how far those axes are turned for the shift; the rectangle keeps its own.
+        rotation (radians) or rotation_degrees: turns those axes for the shift; the rectangle keeps its own.
         square_long, square_short: both sides become the longer, or the shorter, in pixels.
         scale_x, scale_y: of the sides, at last; default 1.
 
@@ -74,7 +74,7 @@ message RectTransformationCalculatorOptions extends CalculatorOptions at 2622263
         self._square: Literal["long", "short", "no"] = (
             "long" if options.square_long else "short" if options.square_short else "no"
         )
-        self._turn = options.rotation + math.radians(options.rotation_degrees)
+        self._turn: float = options.rotation + math.radians(options.rotation_degrees)
 
     def process(self, context: Context) -> None:
         one, size = context[self.rect], context[self.image_size]

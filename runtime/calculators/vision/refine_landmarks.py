@@ -69,8 +69,8 @@ class LandmarksRefinement(Calculator):
     Inputs: LANDMARKS:0, … (Landmarks). Outputs: REFINED_LANDMARKS (Landmarks); nothing unless all inputs are there.
     Options (LandmarksRefinementCalculatorOptions): refinement, one for each input, in order:
         indexes_mapping: which landmarks of the output x and y go to.
-        z_refinement: none { } leaves depths as they are, copy { } takes them too, assign_average { indexes_for_average }
-            gives all the mean depth of those landmarks of the output.
+        z_refinement: none { } leaves depths as they are, copy { } takes them too,
+            assign_average { indexes_for_average } gives all the mean depth of those landmarks of the output.
 
     Example:
         node {

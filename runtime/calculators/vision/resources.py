@@ -20,8 +20,8 @@ def find_resource(name: str) -> bytes:
     """The content of what `name` names in a graph file.
 
     That is a model of the zoo, by its name (`pose_landmark_full`) or by its path in MediaPipe's package
-    (`mediapipe/modules/pose_landmark/pose_landmark_full.tflite`), fetched where it is not yet at hand; or a regular file,
-    relative to the working folder or absolute, without `..`. Raises `GraphRuntimeError`, `ZooError`.
+    (`mediapipe/modules/pose_landmark/pose_landmark_full.tflite`), fetched where it is not yet at hand; or a regular
+    file, relative to the working folder or absolute, without `..`. Raises `GraphRuntimeError`, `ZooError`.
     """
     if name in _TEXTS:
         return _TEXTS[name]

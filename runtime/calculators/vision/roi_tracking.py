@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.context import Context
 from pocketgraph.runtime.graph.options import OptionsSpec
@@ -64,13 +66,14 @@ message RoiTrackingCalculatorOptions extends CalculatorOptions at 329994630
     def open(self, context: Context) -> None:  # noqa: ARG002
         options = self.options
         rect = options.rect_requirements
-        self._limits = TrackingLimits(
-            *((rect.rotation_degrees, rect.translation, rect.scale) if options.HasField("rect_requirements") else ()),
-            margin=options.landmarks_requirements.recrop_rect_margin
-            if options.HasField("landmarks_requirements")
-            else None,
-            overlap=options.iou_requirements.min_iou if options.HasField("iou_requirements") else None,
-        )
+        limits = TrackingLimits()
+        if options.HasField("rect_requirements"):
+            limits = TrackingLimits(rect.rotation_degrees, rect.translation, rect.scale)
+        if options.HasField("landmarks_requirements"):
+            limits = replace(limits, margin=options.landmarks_requirements.recrop_rect_margin)
+        if options.HasField("iou_requirements"):
+            limits = replace(limits, overlap=options.iou_requirements.min_iou)
+        self._limits = limits
 
     def process(self, context: Context) -> None:
         if not context[self.fresh] or not context[self.image_size]:

@@ -8,7 +8,6 @@ import random
 import numpy as np
 import pytest
 
-from pocketgraph.models import zoo
 from pocketgraph.models.errors import FormatError
 from pocketgraph.runtime.vision.attention import (
     landmarks_to_matrix,
