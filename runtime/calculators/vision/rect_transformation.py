@@ -77,14 +77,14 @@ message RectTransformationCalculatorOptions extends CalculatorOptions at 2622263
         self._turn: float = options.rotation + math.radians(options.rotation_degrees)
 
     def process(self, context: Context) -> None:
-        one, size = context[self.rect], context[self.image_size]
-        view = context[self.rects] if one is None else one
+        view, size = context[self.rect] or context[self.rects], context[self.image_size]
         if not view or not size:
             return
-        if one is not None:
-            context[self.transformed].send(self._transform(one.value, size.value))
+        given = view.value
+        if isinstance(given, list):
+            context[self.transformed].send([self._transform(rect, size.value) for rect in given])
         else:
-            context[self.transformed].send([self._transform(rect, size.value) for rect in view.value])
+            context[self.transformed].send(self._transform(given, size.value))
 
     def _transform(self, rect: Rect, size: Size) -> Rect:
         options = self.options
