@@ -96,8 +96,8 @@ def run_frames(
             found[name] = None if head is None or head.timestamp != time or head.empty else head.value
         return found
 
-    graph.start(side_packets)
     try:
+        graph.start(side_packets)
         for number, frame in enumerate(frames, 1):
             graph.add(inputs[0], frame, number * interval_us)
             waiting.append(number * interval_us)
@@ -109,3 +109,5 @@ def run_frames(
         graph.wait_until_done()
     finally:
         graph.close()
+        for poller in pollers.values():
+            graph.detach(poller)

@@ -408,6 +408,28 @@ def test_a_frame_that_is_no_picture_names_the_node(video: Images) -> None:
         list(run_frames(graph, [video[0][:, :, 0]]))
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_graph_runs_over_many_frames_again_and_again(threads: int) -> None:
+    text = 'input_stream: "in" output_stream: ["all", "odd"] '
+    text += 'node { calculator: "PassThroughCalculator" input_stream: "in" output_stream: "all" } '
+    text += 'node { calculator: "GateCalculator" input_stream: ["in", "ALLOW:in"] output_stream: "odd" }'
+    graph = CalculatorGraph(text.replace("ALLOW", "DISALLOW"), threads=threads)
+    for _ in range(2):
+        for ahead in (0, 3):
+            found = list(run_frames(graph, [True, False] * 75, ahead=ahead))  # type: ignore[list-item]
+            assert found == [{"all": True, "odd": None}, {"all": False, "odd": False}] * 75
+
+
+def test_an_error_at_the_start_is_told_and_survived() -> None:
+    text = 'input_stream: "in" output_stream: "out" node { calculator: "InferenceCalculator" '
+    text += 'input_stream: "TENSORS:in" output_stream: "TENSORS:out" input_side_packet: "MODEL:model" }'
+    graph = CalculatorGraph(text, threads=1)
+    for model, message in ((b"no model", "InferenceCalculator"), ("x", "must hold bytes or Model")):
+        with pytest.raises(GraphRuntimeError, match=message):
+            list(run_frames(graph, [], {"model": model}))
+    assert not graph._pollers
+
+
 def test_frames_go_into_one_input() -> None:
     graph = CalculatorGraph('input_stream: ["a", "b"]')
     with pytest.raises(UsageError, match="frames go into one"):

@@ -9,6 +9,16 @@ from pocketgraph.runtime.graph.schema import describe
 describe("message GpuOrigin\n  enum Mode DEFAULT=0 CONVENTIONAL=1 TOP_LEFT=2\n", "pocketgraph/GpuOrigin.proto")
 
 
+MOST_SIDE = 4096
+"""Pixels of a side of a model's input: a graph file must not ask for all the memory there is."""
+
+
+def check_side(name: str, side: int) -> None:
+    """Refuse a side of a model's input that is none, or too large."""
+    if not 1 <= side <= MOST_SIDE:
+        raise GraphConfigError(f"{name} is 1 to {MOST_SIDE}, it is {side}")
+
+
 def refuse(contract: Contract, *names: str) -> None:
     """Refuse options that would change results here, where they are set to anything but their default."""
     for name in names:

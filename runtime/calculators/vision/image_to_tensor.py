@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketgraph.models.errors import GraphConfigError
-from pocketgraph.runtime.calculators.vision.common import one_at_a_time, refuse
+from pocketgraph.runtime.calculators.vision.common import check_side, one_at_a_time, refuse
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.context import Context
 from pocketgraph.runtime.graph.contract import Contract
@@ -87,11 +87,8 @@ message ImageToTensorCalculatorOptions extends CalculatorOptions at 334361939
             raise GraphConfigError("it gives one of TENSORS and TENSOR")
         refuse(contract, "output_tensor_int_range", "output_tensor_uint_range")
         options = contract.options
-        if options.output_tensor_width < 1 or options.output_tensor_height < 1:
-            raise GraphConfigError(
-                "output_tensor_width and output_tensor_height are at least 1, they are "
-                f"{options.output_tensor_width} and {options.output_tensor_height}"
-            )
+        for name in ("output_tensor_width", "output_tensor_height"):
+            check_side(name, getattr(options, name))
         wanted = options.output_tensor_float_range
         if not wanted.min < wanted.max:
             raise GraphConfigError(f"output_tensor_float_range must rise, it is {wanted.min:g} to {wanted.max:g}")

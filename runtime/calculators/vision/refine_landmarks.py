@@ -46,8 +46,8 @@ message RefineLandmarksFromHeatmapCalculatorOptions extends CalculatorOptions at
     @classmethod
     def check(cls, contract: Contract) -> None:
         refuse(contract, "refine_presence", "refine_visibility")
-        if contract.options.kernel_size < 1 or contract.options.kernel_size % 2 == 0:
-            raise GraphConfigError(f"kernel_size is odd and at least 1, not {contract.options.kernel_size}")
+        if not 1 <= contract.options.kernel_size < 100 or contract.options.kernel_size % 2 == 0:
+            raise GraphConfigError(f"kernel_size is odd and 1 to 99, not {contract.options.kernel_size}")
 
     def process(self, context: Context) -> None:
         if not context[self.landmarks] or not context[self.tensors]:

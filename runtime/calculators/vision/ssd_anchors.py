@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketgraph.models.errors import GraphConfigError
-from pocketgraph.runtime.calculators.vision.common import refuse
+from pocketgraph.runtime.calculators.vision.common import check_side, refuse
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.context import Context
 from pocketgraph.runtime.graph.contract import Contract
@@ -12,6 +12,7 @@ from pocketgraph.runtime.graph.ports import SideOutput
 from pocketgraph.runtime.graph.registry import register
 from pocketgraph.runtime.vision.anchors import ssd_anchors
 
+_MOST_CELLS = 1 << 20
 _NEEDED = {"anchor_offset_x": 0.5, "anchor_offset_y": 0.5, "fixed_anchor_size": True}
 
 
@@ -94,8 +95,13 @@ message SsdAnchorsCalculatorOptions extends CalculatorOptions at 247258239
                 f"there must be a stride of at least 1 for each of the {options.num_layers} layers of num_layers,"
                 f" there are {list(options.strides)}"
             )
-        if options.input_size_width < 1 or options.input_size_height < 1:
-            raise GraphConfigError("input_size_width and input_size_height are at least 1")
+        for name in ("input_size_width", "input_size_height"):
+            check_side(name, getattr(options, name))
+        cells = sum(
+            (options.input_size_width // at + 1) * (options.input_size_height // at + 1) for at in options.strides
+        )
+        if cells > _MOST_CELLS:
+            raise GraphConfigError(f"the grids have some {cells} cells, more than the {_MOST_CELLS} that are handled")
 
     def open(self, context: Context) -> None:
         options = self.options

@@ -250,6 +250,8 @@ def test_a_heatmap_pulls_landmarks() -> None:
     _close(_one(node, {"l": _points((0.45, 0.45)), "t": [heatmap]}, min_confidence_to_refine=1.0), [[0.45, 0.45, 0]])
     with pytest.raises(GraphConfigError, match="kernel_size is odd"):
         CalculatorRunner(node, kernel_size=4)
+    with pytest.raises(GraphConfigError, match="1 to 99"):
+        CalculatorRunner(node, kernel_size=100_001)
     with pytest.raises(GraphRuntimeError, match="2 landmarks"):
         _one(node, {"l": _points((0, 0), (1, 1)), "t": [heatmap]})
     with pytest.raises(GraphRuntimeError, match=r"a heatmap .* was expected"):

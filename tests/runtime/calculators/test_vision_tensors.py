@@ -75,7 +75,8 @@ def test_a_rectangle_is_cut_out_and_tensors_are_fresh() -> None:
 
 
 @pytest.mark.parametrize(("changed", "message"), [
-    ({"output_tensor_width": 0}, "are at least 1"),
+    ({"output_tensor_width": 0}, "output_tensor_width is 1 to 4096"),
+    ({"output_tensor_height": 2_000_000_000}, "output_tensor_height is 1 to 4096"),
     ({"output_tensor_float_range": {"min": 1.0, "max": 1.0}}, "must rise"),
     ({"output_tensor_int_range": {"min": 0, "max": 255}}, "output_tensor_int_range is not carried out"),
 ])  # fmt: skip
