@@ -130,19 +130,33 @@ class AttentionDelegate:
 
 
 def load_vision_model(
-    source: str | bytes | Model, outputs: Sequence[int] | None = None, delegate: DelegateName = "auto", threads: int = 1
+    source: str | bytes | Model,
+    outputs: Sequence[int] | None = None,
+    delegate: DelegateName = "auto",
+    threads: int = 1,
+    *,
+    left_out: Sequence[int] = (),
 ) -> RunnableModel:
     """`load_model`, for models with MediaPipe's attention operators too, whose parts then run in `delegate`.
 
-    `source` is a zoo name, the bytes of a file, or a `Model`. `outputs` are the indices of the outputs to compute; what
-    only the others need is cut out of the graph.
+    `source` is a zoo name, the bytes of a file, or a `Model`. `outputs` are the indices of the outputs to compute, or
+    `left_out` of those not to compute; what only the others need is cut out of the graph.
     """
     content = zoo.fetch(source).read_bytes() if isinstance(source, str) else source
-    if outputs is None and isinstance(content, bytes) and not any(code.encode() in content for code in _KERNELS):
+    if (
+        outputs is None
+        and not left_out
+        and isinstance(content, bytes)
+        and not any(code.encode() in content for code in _KERNELS)
+    ):
         return load_model(source, delegate, threads)  # no need to look at the graph
     model = _graph_of(source)
+    made = model.main.outputs
+    if left_out:
+        if len(set(left_out)) != len(left_out) or not set(left_out) < set(range(len(made))):
+            raise UsageError(f"the model has the outputs 0 to {len(made) - 1}, {list(left_out)} cannot be left out")
+        outputs = [index for index in range(len(made)) if index not in left_out]
     if outputs is not None:
-        made = model.main.outputs
         if not outputs or not all(0 <= index < len(made) for index in outputs):
             raise UsageError(f"the model has the outputs 0 to {len(made) - 1}, {list(outputs)} were asked for")
         source = model = Model([model.main.extract([made[index] for index in outputs])])

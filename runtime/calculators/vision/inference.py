@@ -16,6 +16,8 @@ from pocketgraph.runtime.graph.ports import Input, Output, SideInput
 from pocketgraph.runtime.graph.registry import register
 from pocketgraph.runtime.vision.attention import load_vision_model
 
+_NOTHING = np.zeros(0, np.float32)
+_NOTHING.flags.writeable = False
 _ENGINES = ("litert", "onnxruntime", "chw", "auto")
 
 
@@ -24,8 +26,8 @@ class Inference(Calculator):
     """Runs a model. The engine releases Python's lock, so other nodes work meanwhile.
 
     Inputs: TENSORS (list of arrays, in the order of the model's inputs) or TENSOR (the only one).
-    Side packets: MODEL (bytes of a .tflite or .onnx file, or a `Model`): instead of `model_path`; OP_RESOLVER: not
-    needed.
+    Side packets: MODEL (bytes of a .tflite or .onnx file, or a `Model`): instead of `model_path`; OPTIONAL_OUTPUTS
+    (bool, optional): see the options; OP_RESOLVER: not needed.
     Outputs: TENSORS (list of arrays, in the order of the model's outputs) or TENSOR (the only one).
     Options (InferenceCalculatorOptions):
         model_path: a model of the zoo or a file, as in `resources.find_resource`.
@@ -34,6 +36,8 @@ class Inference(Calculator):
         input_output_config { output_tensor_indices_map { model_tensor_indices } }: which outputs to give, in which
             order; what only the others need is cut out of the model.
         engine: ours: "litert" (the default), "onnxruntime", "chw" or "auto", as in `load_model`.
+        optional_outputs: ours: outputs to compute only where OPTIONAL_OUTPUTS is true; otherwise they come as empty
+            arrays, and what only they need is cut out of the model.
     GPU and NNAPI are refused.
 
     Example:
@@ -53,6 +57,7 @@ class Inference(Calculator):
     tensors_in = Input("TENSORS", list, optional=True)
     tensor_in = Input("TENSOR", np.ndarray, optional=True)
     model = SideInput[Any]("MODEL", (bytes, Model), optional=True)
+    optional_outputs = SideInput("OPTIONAL_OUTPUTS", bool, optional=True)
     resolver = SideInput[Any]("OP_RESOLVER", optional=True)
     tensors_out = Output("TENSORS", list, optional=True)
     tensor_out = Output("TENSOR", np.ndarray, optional=True)
@@ -105,6 +110,7 @@ message InferenceCalculatorOptions extends CalculatorOptions at 336783863
   Delegate delegate = 5
   InputOutputConfig input_output_config = 8
   string engine = 20001 default litert
+  repeated int32 optional_outputs = 20002
 """)
 
     @classmethod
@@ -127,6 +133,8 @@ message InferenceCalculatorOptions extends CalculatorOptions at 336783863
         for field, _ in config.ListFields():
             if field.name != "output_tensor_indices_map":
                 raise GraphConfigError(f"the option input_output_config.{field.name} is not carried out here")
+        if options.optional_outputs and config.HasField("output_tensor_indices_map"):
+            raise GraphConfigError("optional_outputs and output_tensor_indices_map do not go together")
 
     def open(self, context: Context) -> None:
         options = self.options
@@ -137,8 +145,13 @@ message InferenceCalculatorOptions extends CalculatorOptions at 336783863
         wanted = None
         if config.HasField("output_tensor_indices_map"):
             wanted = list(config.output_tensor_indices_map.model_tensor_indices)
-        self._model = load_vision_model(source, wanted, options.engine, threads)
-        self._names = [spec.name for spec in self._model.outputs]
+        left_out = (
+            () if context[self.optional_outputs] and context[self.optional_outputs].value else options.optional_outputs
+        )
+        self._model = load_vision_model(source, wanted, options.engine, threads, left_out=left_out)
+        self._names: list[str | None] = [spec.name for spec in self._model.outputs]
+        for place in sorted(left_out):
+            self._names.insert(place, None)
         if context[self.tensor_out] is not None and len(self._names) != 1:
             raise GraphRuntimeError(f"the model has {len(self._names)} outputs, so they go to TENSORS, not to TENSOR")
 
@@ -153,9 +166,9 @@ message InferenceCalculatorOptions extends CalculatorOptions at 336783863
             raise GraphRuntimeError(f"{len(given)} tensors came, the model takes {len(specs)}")
         results = self._model.run({spec.name: tensor for spec, tensor in zip(specs, given, strict=True)})
         if context[self.tensors_out] is not None:
-            context[self.tensors_out].send([results[name] for name in self._names])
+            context[self.tensors_out].send([_NOTHING if name is None else results[name] for name in self._names])
         else:
-            context[self.tensor_out].send(results[self._names[0]])
+            context[self.tensor_out].send(results[self._model.outputs[0].name])
 
     def close(self, context: Context) -> None:  # noqa: ARG002
         if hasattr(self, "_model"):

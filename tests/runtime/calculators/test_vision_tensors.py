@@ -136,6 +136,19 @@ def test_a_model_runs_from_a_file_and_only_for_the_outputs_that_are_asked_for(tm
              input_output_config={"output_tensor_indices_map": {"model_tensor_indices": [2]}})  # fmt: skip
 
 
+@pytest.mark.parametrize(("side", "computed"), [({"wanted": True}, True), ({"wanted": False}, False), ({}, False)])
+def test_optional_outputs_keep_their_place(side: dict[str, bool], computed: bool) -> None:
+    node = WITH_MODEL + ' input_side_packet: "OPTIONAL_OUTPUTS:wanted"'
+    total, product = _one(node, {"i": [A, A]}, {"m": _model(), **side}, optional_outputs=[0])
+    assert total.size == (12 if computed else 0)
+    np.testing.assert_array_equal(product, A * A)
+    for wrong in ([0, 1], [2], [0, 0]):
+        with pytest.raises(GraphRuntimeError, match="cannot be left out"):
+            _one(WITH_MODEL, {"i": [A, A]}, {"m": _model()}, optional_outputs=wrong)
+    with pytest.raises(GraphConfigError, match="do not go together"):
+        CalculatorRunner(WITH_MODEL, optional_outputs=[1], input_output_config={"output_tensor_indices_map": {}})
+
+
 def test_results_of_one_packet_are_not_overwritten_by_the_next() -> None:
     runner = CalculatorRunner(WITH_MODEL)
     found = runner.run({"i": [(1, [A, A]), (2, [A, A * 0])]}, {"m": _model()})["o"]
