@@ -7,6 +7,14 @@ Each is a class that is called with one RGB frame after the other::
     with Holistic() as holistic:
         for result in holistic.stream(frames):
             print(result.pose, result.left_hand, result.right_hand, result.face)
+
+Beside each class lies a graph file that computes the same, part by part, to be changed, drawn and profiled::
+
+    from pocketgraph.graphs import load_graph, run_frames
+
+    with load_graph("holistic", threads=2) as graph:
+        for result in run_frames(graph, frames, {"refine_face": True}):
+            print(result["pose_landmarks"], result["face_landmarks"])
 """
 
 from pocketgraph.graphs.face_detection import FaceDetection
