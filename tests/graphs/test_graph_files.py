@@ -383,6 +383,30 @@ def test_options_that_fit_nothing_are_refused() -> None:
     assert "num_threads: 2" in to_text(set_options(config, {delegate: 2}))
 
 
+@pytest.mark.zoo
+@pytest.mark.parametrize(("name", "options"), [
+    ("face_detection_short_range_cpu",
+     {"facedetectionshortrange__facedetection__TensorsToDetectionsCalculator.min_score_thresh": 0.8125}),
+    ("face_landmark_front_cpu",
+     {"facedetectionshortrangecpu__facedetectionshortrange__facedetection__TensorsToDetectionsCalculator"
+      ".min_score_thresh": 0.8125, "facelandmarkcpu__ThresholdingCalculator.threshold": 0.8125}),
+    ("hand_landmark_tracking_cpu",
+     {"palmdetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": 0.8125,
+      "handlandmarkcpu__ThresholdingCalculator.threshold": 0.8125}),
+    ("pose_landmark_cpu",
+     {"posedetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": 0.8125,
+      "poselandmarkbyroicpu__tensorstoposelandmarksandsegmentation__ThresholdingCalculator.threshold": 0.8125}),
+    ("holistic_landmark_cpu",
+     {"poselandmarkcpu__posedetectioncpu__TensorsToDetectionsCalculator.min_score_thresh": 0.8125,
+      "poselandmarkcpu__poselandmarkbyroicpu__tensorstoposelandmarksandsegmentation__ThresholdingCalculator"
+      ".threshold": 0.8125}),
+])  # fmt: skip
+def test_thresholds_are_set_under_the_names_mediapipes_solutions_use(name: str, options: dict[str, float]) -> None:
+    config = set_options(read_graph(wheel_graph(name)), options)
+    assert to_text(config).count("0.8125") == len(options)
+    assert validate(config).nodes
+
+
 def test_a_graph_nobody_has_is_refused() -> None:
     with pytest.raises(UsageError, match=r"neither a graph nor a file \"handz\"; the graphs are face_detection_full"):
         load_graph("handz")
