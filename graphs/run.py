@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pocketgraph.graphs.pose import FRAME_US
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.calculators.vision import Inference
 from pocketgraph.runtime.graph import CalculatorGraph, read_graph, set_options
@@ -25,8 +26,6 @@ from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 FOLDER = Path(__file__).parent
-FRAME_US = 33_333
-"""Microseconds between frames whose time is not told: 30 a second."""
 
 
 def graph_names() -> list[str]:
