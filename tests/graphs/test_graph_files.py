@@ -295,7 +295,8 @@ graph.initialize(binary_graph_path=sys.argv[1])
 pathlib.Path(sys.argv[2]).write_text(graph.text_config)
 """
 _KERNEL = (
-    "poselandmarkcpu__poselandmarkbyroicpu__tensorstoposelandmarksandsegmentation__RefineLandmarksFromHeatmapCalculator"
+    "poselandmarkcpu__poselandmarkbyroicpu__tensorstoposelandmarksandsegmentation"
+    "__RefineLandmarksFromHeatmapCalculator.kernel_size"
 )
 
 
