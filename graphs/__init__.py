@@ -7,6 +7,14 @@ Each is a class that is called with one RGB frame after the other, or streams a 
     with Holistic() as holistic:
         for result in holistic.stream("video.mp4"):
             print(result.timestamp_us, result.pose, result.left_hand, result.right_hand, result.face)
+
+Beside each class lies a graph file that computes the same, part by part, to be changed, drawn and profiled::
+
+    from pocketgraph.graphs import load_graph, run_frames
+
+    with load_graph("holistic", threads=2) as graph:
+        for result in run_frames(graph, frames, {"refine_face": True}):
+            print(result["pose_landmarks"], result["face_landmarks"])
 """
 
 from pocketgraph.graphs.face_detection import FaceDetection
@@ -16,6 +24,7 @@ from pocketgraph.graphs.hands import Hands
 from pocketgraph.graphs.holistic import Confidence, Holistic, HolisticResult
 from pocketgraph.graphs.holistic_people import HolisticPeople
 from pocketgraph.graphs.pose import Pose, PoseResult
+from pocketgraph.graphs.run import graph_names, load_graph, run_frames
 from pocketgraph.graphs.selfie_segmentation import SelfieSegmentation
 from pocketgraph.graphs.streaming import Timed
 
@@ -32,4 +41,7 @@ __all__ = [
     "PoseResult",
     "SelfieSegmentation",
     "Timed",
+    "graph_names",
+    "load_graph",
+    "run_frames",
 ]

@@ -20,11 +20,12 @@ class _Kind:
     low: float  # the value of black
     strides: tuple[int, ...]
     extra_scale: bool = True
+    projected: bool = False  # back to the picture by matrix, as MediaPipe does for faces, not by the padding
 
 
 _KINDS = {
-    "face_short": _Kind("face_detection_short_range", -1.0, (8, 16, 16, 16)),
-    "face_full": _Kind("face_detection_full_range_sparse", -1.0, (4,), extra_scale=False),
+    "face_short": _Kind("face_detection_short_range", -1.0, (8, 16, 16, 16), projected=True),
+    "face_full": _Kind("face_detection_full_range_sparse", -1.0, (4,), extra_scale=False, projected=True),
     "palm_full": _Kind("palm_detection_full", 0.0, (8, 16, 16, 16)),
     "palm_lite": _Kind("palm_detection_lite", 0.0, (8, 16, 16, 16)),
     "pose": _Kind("pose_detection", -1.0, (8, 16, 32, 32, 32)),
@@ -48,6 +49,7 @@ class Detector:
         self._stage = Stage(chosen.model, low=chosen.low, border="zero", delegate=delegate, threads=threads)
         self._anchors = ssd_anchors(self._stage.input_size, chosen.strides, chosen.extra_scale)
         self._min_score = min_score
+        self._projected = chosen.projected
 
     def __call__(self, image: Image, rect: Rect | None = None) -> Detections:
         """What is seen in `rect` of `image` (default all of it), best first, normalised to the picture."""
@@ -58,7 +60,9 @@ class Detector:
         if not len(found):
             return found
         found = weighted_nms(found)
-        return remove_letterbox(found, crop.padding) if rect is None else project_detections(found, crop)
+        if self._projected or rect is not None:
+            return project_detections(found, crop.matrix())
+        return remove_letterbox(found, crop.padding)
 
     def close(self) -> None:
         """Release the engine."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from pocketgraph.graphs.stage import Stage
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image
 from pocketgraph.runtime.vision.landmarks import Landmarks, decode_landmarks, project_landmarks, sigmoid
 from pocketgraph.runtime.vision.rect import Rect, Size, rect_around, rotation_between, transform_rect
+from pocketgraph.runtime.vision.refine import Refinement, refine_landmarks
 
 # Which landmarks of the mesh the fine ones replace, in the order of the model's outputs (MediaPipe's
 # tensors_to_face_landmarks_with_attention.pbtxt).
@@ -57,7 +56,15 @@ _RIGHT_EYE = [
     ),
 ]
 _EYE_CONTOUR = 16  # an iris lies as deep as the mean of its eye's first 16 points
-_MESH, _IRIS = 468, 5
+_MESH = 468
+_REFINEMENTS = (
+    Refinement(list(range(_MESH)), "copy"),
+    Refinement(_LIPS, "keep"),
+    Refinement(_LEFT_EYE, "keep"),
+    Refinement(_RIGHT_EYE, "keep"),
+    Refinement(list(range(468, 473)), _LEFT_EYE[:_EYE_CONTOUR]),
+    Refinement(list(range(473, 478)), _RIGHT_EYE[:_EYE_CONTOUR]),
+)
 _EYE_CORNERS = 33, 263
 
 
@@ -91,16 +98,11 @@ class FaceLandmarker:
 
     def _refined(self, mesh: Landmarks) -> Landmarks:
         """The mesh with the fine places of lips, eyes and irises; depths stay the mesh's."""
-        points = np.zeros((_MESH + 2 * _IRIS, 3), np.float32)
-        points[:_MESH] = mesh.points
-        left_iris, right_iris = list(range(468, 473)), list(range(473, 478))
-        parts = (_LIPS, _LEFT_EYE, _RIGHT_EYE, left_iris, right_iris)
-        size = np.array(self._stage.input_size, np.float32)
-        for index, values in zip(parts, self._stage.outputs[1:6], strict=True):
-            points[index, :2] = values.reshape(-1, 2) / size
-        for iris, eye in ((left_iris, _LEFT_EYE), (right_iris, _RIGHT_EYE)):
-            points[iris, 2] = points[eye[:_EYE_CONTOUR], 2].mean(dtype=np.float64)
-        return Landmarks(points)
+        fine = [
+            decode_landmarks(values, len(refinement.index), self._stage.input_size)
+            for values, refinement in zip(self._stage.outputs[1:6], _REFINEMENTS[1:], strict=True)
+        ]
+        return refine_landmarks([mesh, *fine], _REFINEMENTS)
 
     def close(self) -> None:
         """Release the engine."""

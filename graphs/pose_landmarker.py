@@ -62,7 +62,7 @@ class PoseLandmarker:
         landmarks = decoded.take(slice(_COUNT))
         world = rotate_world(decode_landmarks(world_table, _DECODED).take(slice(_COUNT)), rect.rotation)
         world = replace(world, visibility=landmarks.visibility, presence=landmarks.presence)
-        unwarped = unwarp_mask(probabilities(mask[0][0, :, :, 0]), crop) if mask else None
+        unwarped = unwarp_mask(probabilities(mask[0][0, :, :, 0]), crop.matrix(), crop.size) if mask else None
         return RawPose(landmarks, world, decoded.take(slice(_COUNT, _COUNT + 2)), unwarped)
 
     def close(self) -> None:

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pocketgraph.models import zoo
-from pocketgraph.models.graph import Model
-from pocketgraph.runtime.model import DelegateName, RunnableModel, load_model
+from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.attention import load_vision_model
 from pocketgraph.runtime.vision.image_to_tensor import Border, Crop, Image, ImageToTensor
 from pocketgraph.runtime.vision.rect import WHOLE, Rect, Size
 
@@ -41,7 +40,7 @@ class Stage:
     ) -> None:
         """`low` is the value of black, -1 or 0; white is 1. The rest is as in `ImageToTensor` and `load_model`."""
         self.name = name
-        self._model = _load(name, outputs, delegate, threads)
+        self._model = load_vision_model(name, outputs, delegate, threads)
         spec = self._model.inputs[0]
         self.input_size: Size = (spec.shape[2], spec.shape[1])
         self._to_tensor = ImageToTensor(self.input_size, low, 1.0, keep_aspect, border)
@@ -62,14 +61,3 @@ class Stage:
     def close(self) -> None:
         """Release the engine."""
         self._model.close()
-
-
-def _load(name: str, outputs: Sequence[int] | None, delegate: DelegateName, threads: int) -> RunnableModel:
-    if name == "face_landmark_with_attention":
-        from pocketgraph.runtime.vision.attention import load_with_attention
-
-        return load_with_attention(zoo.load(name), delegate, threads)
-    if outputs is None:
-        return load_model(name, delegate, threads)
-    graph = zoo.load(name).main
-    return load_model(Model([graph.extract([graph.outputs[i] for i in outputs])]), delegate, threads)

@@ -1,5 +1,5 @@
 """Calculators that come with pocketgraph; importing the package makes their names known to graph files."""
 
-from pocketgraph.runtime.calculators import core
+from pocketgraph.runtime.calculators import core, subgraphs, vision
 
-__all__ = ["core"]
+__all__ = ["core", "subgraphs", "vision"]

@@ -1,5 +1,6 @@
 """Runs graphs of calculators: packets with timestamps flow along streams, as MediaPipe's graph files describe it."""
 
+from pocketgraph.runtime.graph.adjust import set_options
 from pocketgraph.runtime.graph.builder import GraphBuilder
 from pocketgraph.runtime.graph.calculator import STOP, Calculator
 from pocketgraph.runtime.graph.config import parse_binary, parse_text, read_graph, to_text, write_graph
@@ -53,6 +54,7 @@ __all__ = [
     "read_graph",
     "register",
     "register_subgraph",
+    "set_options",
     "to_text",
     "validate",
     "write_graph",

@@ -179,6 +179,14 @@ class CalculatorGraph:
         self._pollers.append(poller)
         return poller
 
+    def detach(self, poller: Poller) -> None:
+        """Forget a poller, between runs: nobody reads it any more."""
+        self._refuse_running("pollers are detached")
+        self._pollers.remove(poller)
+        self._streams[poller.stream.name].readers.remove(poller.stream)
+        self.scheduler.throttle.fixed.discard(poller.stream)
+        del self.scheduler.throttle.gates_of[poller.stream]
+
     def on_error(self, callback: Callable[[GraphRuntimeError], None]) -> None:
         """Call `callback` as soon as an error is recorded, on whatever thread that is."""
         self._refuse_running("an error callback is set")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from google.protobuf.message import DecodeError
 
@@ -18,6 +18,8 @@ class OptionsSpec:
     Python. A message hangs in `options` as an extension, or in `node_options` as an Any.
     """
 
+    _named: ClassVar[dict[str, OptionsSpec]] = {}
+
     def __init__(self, text: str) -> None:
         lines = [line for line in text.split("\n") if line.startswith("message ")]
         self.name = lines[-1].split()[1]
@@ -25,6 +27,15 @@ class OptionsSpec:
         schema.describe(text, f"pocketgraph/{self.name}.proto")
         self.message = schema.message_class(self.full_name)
         self.extension: Any = self.message.DESCRIPTOR.extensions_by_name.get("ext")
+        self._named[self.full_name] = self
+
+    @classmethod
+    def named(cls, type_url: str) -> OptionsSpec:
+        """The options with this full name, or the type URL of an Any. Raises `GraphConfigError`."""
+        name = type_url.rpartition("/")[2]
+        if name not in cls._named:
+            raise GraphConfigError(f"nobody has described the options {name}")
+        return cls._named[name]
 
     def make(self, values: Mapping[str, Any] | None = None) -> Any:
         """The message with `values`. Raises `GraphConfigError` for a name or a value that does not fit."""
@@ -44,6 +55,20 @@ class OptionsSpec:
         else:
             holder.options.Extensions[self.extension].CopyFrom(message)
 
+    def replace(self, node: Any, message: Any) -> None:
+        """Make `message` the options of this type that `node` has, wherever they hung."""
+        kept = [packed for packed in node.node_options if packed.type_url.rpartition("/")[2] != self.full_name]
+        del node.node_options[:]
+        node.node_options.extend(kept)
+        self.put(node, message)
+
+    def unpack(self, packed: Any) -> Any:
+        """The message in an Any. Raises `GraphConfigError` where it cannot be decoded."""
+        try:
+            return self.message.FromString(packed.value)
+        except DecodeError as error:
+            raise GraphConfigError(f"options {self.full_name} cannot be decoded: {error}") from error
+
     def read(self, holder: Any) -> Any:
         """The options in `holder` (a node, or the config of an input policy), defaults where it has none."""
         result = self.message()
@@ -57,10 +82,7 @@ class OptionsSpec:
             result.MergeFrom(options.Extensions[self.extension])
         for packed in getattr(holder, "node_options", ()):
             if packed.type_url.rpartition("/")[2] == self.full_name:
-                try:
-                    result.MergeFromString(packed.value)
-                except DecodeError as error:
-                    raise GraphConfigError(f"node_options {self.full_name} cannot be decoded: {error}") from error
+                result.MergeFrom(self.unpack(packed))
         return result
 
 

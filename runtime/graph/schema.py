@@ -196,12 +196,21 @@ def _field(content: str, levels: list[Any], enums: set[str]) -> None:
     if kind in _SCALARS:
         field.type = _SCALARS[kind]
     else:
-        field.type = _Field.TYPE_ENUM if kind in enums else _Field.TYPE_MESSAGE
+        field.type = _Field.TYPE_ENUM if kind in enums or _is_described_enum(kind) else _Field.TYPE_MESSAGE
         field.type_name = _full_name(kind, levels)
     if default is not None:
         field.default_value = default
     if packed:
         field.options.packed = True
+
+
+def _is_described_enum(kind: str) -> bool:
+    """Whether `kind` is an enumeration of an earlier description, as `GpuOrigin.Mode` is."""
+    try:
+        POOL.FindEnumTypeByName(f"{PACKAGE}.{kind}")
+    except KeyError:
+        return False
+    return True
 
 
 def _full_name(kind: str, levels: list[Any]) -> str:

@@ -37,6 +37,7 @@ NO_LIMIT: Final = 1 << 62
 class Reader(Protocol):
     """Whoever reads an input stream: told when there may be something to do, and when its queue fills or empties."""
 
+    name: str
     only_stream: InputStream | None
     in_flight: int
     status: int
@@ -97,7 +98,9 @@ class InputStream:
             self.bound = timestamp + 1
         if self.type is not object and not isinstance(value, self.type):
             raise GraphRuntimeError(
-                f'a reader of stream "{self.name}" takes {type_name(self.type)}, but a {type(value).__name__} came',
+                f'node "{self.reader.name}": its input stream "{self.name}" takes {type_name(self.type)}, '
+                f"but a {type(value).__name__} came",
+                node=self.reader.name,
                 timestamp=timestamp,
             )
         self.added += 1

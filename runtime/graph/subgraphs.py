@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pocketgraph.models.errors import GraphConfigError
+from pocketgraph.runtime.graph.graph_options import hand_down
 from pocketgraph.runtime.graph.registry import find_subgraph
 from pocketgraph.runtime.graph.tags import TagMap, parse_entry
 
@@ -38,6 +39,7 @@ def expand(config: Any) -> Any:
     """A copy of `config` without subgraphs. Raises `GraphConfigError`."""
     result = type(config)()
     result.CopyFrom(config)
+    hand_down(result)
     depth = 0
     while True:
         names = node_names(result)
@@ -73,6 +75,7 @@ def _inner_nodes(node: Any, name: str, maker: Callable[[Any], Any]) -> list[Any]
     for field in ("packet_generator", "packet_factory", "status_handler"):
         if len(getattr(graph, field)):
             raise GraphConfigError(f'subgraph "{node.calculator}" has a {field}, which this runtime does not have')
+    hand_down(graph, node)
     _prefix(graph, name)
     for fields in (_STREAMS, _SIDES):
         _connect(graph, node, fields)

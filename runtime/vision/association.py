@@ -25,6 +25,11 @@ def associate(*lists: Sequence[Rect], min_overlap: float = 0.5) -> list[Rect]:
     return kept
 
 
+def rect_overlap(one: Rect, other: Rect) -> float:
+    """Intersection over union of two rectangles as if they were not turned."""
+    return float(overlaps(np.array([_box(one)], np.float32), np.array(_box(other), np.float32))[0])
+
+
 def _box(rect: Rect) -> tuple[float, float, float, float]:
     x, y = rect.x_center - rect.width / 2, rect.y_center - rect.height / 2
     return x, y, x + rect.width, y + rect.height

@@ -8,14 +8,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pocketgraph.models.errors import FormatError, UnsupportedError
+from pocketgraph.models import zoo
+from pocketgraph.models.errors import FormatError, UnsupportedError, UsageError
 from pocketgraph.models.graph import Graph, Model, Op, Tensor
+from pocketgraph.models.tflite_read import read_tflite
 from pocketgraph.runtime.delegate import Array, TensorSpec
 from pocketgraph.runtime.model import DelegateName, RunnableModel, load_model
 from pocketgraph.runtime.vision.flexbuffer import Value, read_map
@@ -127,9 +129,52 @@ class AttentionDelegate:
                 part.model.close()
 
 
-def load_with_attention(model: Model, delegate: DelegateName = "auto", threads: int = 1) -> RunnableModel:
-    """`model` ready to run; its parts run in `delegate`."""
-    return RunnableModel(AttentionDelegate(model, delegate, threads), "attention")
+def load_vision_model(
+    source: str | bytes | Model,
+    outputs: Sequence[int] | None = None,
+    delegate: DelegateName = "auto",
+    threads: int = 1,
+    *,
+    left_out: Sequence[int] = (),
+) -> RunnableModel:
+    """`load_model`, for models with MediaPipe's attention operators too, whose parts then run in `delegate`.
+
+    `source` is a zoo name, the bytes of a file, or a `Model`. `outputs` are the indices of the outputs to compute, or
+    `left_out` of those not to compute; what only the others need is cut out of the graph.
+    """
+    content = zoo.fetch(source).read_bytes() if isinstance(source, str) else source
+    if (
+        outputs is None
+        and not left_out
+        and isinstance(content, bytes)
+        and not any(code.encode() in content for code in _KERNELS)
+    ):
+        return load_model(source, delegate, threads)  # no need to look at the graph
+    model = _graph_of(source)
+    made = model.main.outputs
+    if left_out:
+        if len(set(left_out)) != len(left_out) or not set(left_out) < set(range(len(made))):
+            raise UsageError(f"the model has the outputs 0 to {len(made) - 1}, {list(left_out)} cannot be left out")
+        outputs = [index for index in range(len(made)) if index not in left_out]
+    if outputs is not None:
+        if not outputs or not all(0 <= index < len(made) for index in outputs):
+            raise UsageError(f"the model has the outputs 0 to {len(made) - 1}, {list(outputs)} were asked for")
+        source = model = Model([model.main.extract([made[index] for index in outputs])])
+    if any(op.kind == "CUSTOM" and op.custom_code in _KERNELS for op in model.main.ops):
+        return RunnableModel(AttentionDelegate(model, delegate, threads), "attention")
+    return load_model(source, delegate, threads)
+
+
+def _graph_of(source: str | bytes | Model) -> Model:
+    if isinstance(source, str):
+        return zoo.load(source)
+    if isinstance(source, Model):
+        return source
+    if source[4:8] == b"TFL3":
+        return read_tflite(source)
+    from pocketgraph.models.onnx_read import read_onnx
+
+    return read_onnx(source)
 
 
 def _stages(graph: Graph) -> list[tuple[list[Tensor], list[Tensor], list[Op]]]:

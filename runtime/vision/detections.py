@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from pocketgraph.models.errors import UsageError
-from pocketgraph.runtime.vision.image_to_tensor import Crop
 from pocketgraph.runtime.vision.landmarks import sigmoid
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Detections:
-    """`boxes` float32 `[n, 4]` (x_min, y_min, x_max, y_max), `keypoints` `[n, k, 2]` (x, y), `scores` `[n]`, 0..1.
+class Detection:
+    """One detection: `box` float32 `[4]` (x_min, y_min, x_max, y_max), `keypoints` `[k, 2]` (x, y), `score` 0..1."""
 
+    box: FloatArray
+    keypoints: FloatArray
+    score: float = 1.0
+
+
+@dataclass(frozen=True)
+class Detections(Sequence[Detection]):
+    """A list of detections, kept as arrays.
+
+    `boxes` float32 `[n, 4]` (x_min, y_min, x_max, y_max), `keypoints` `[n, k, 2]` (x, y), `scores` `[n]`, 0..1.
     Coordinates are normalised, to the model's input or to the picture.
     """
 
@@ -26,21 +37,56 @@ class Detections:
     keypoints: FloatArray
     scores: FloatArray
 
+    @classmethod
+    def of(cls, items: Sequence[Detection]) -> Detections:
+        """Any list of detections as arrays; all must have as many keypoints."""
+        if isinstance(items, Detections):
+            return items
+        if not items:
+            return cls(np.zeros((0, 4), np.float32), np.zeros((0, 0, 2), np.float32), np.zeros(0, np.float32))
+        if len({len(item.keypoints) for item in items}) > 1:
+            raise UsageError(f"detections with {sorted({len(item.keypoints) for item in items})} keypoints do not mix")
+        return cls(
+            np.stack([item.box for item in items]),
+            np.stack([item.keypoints for item in items]),
+            np.array([item.score for item in items], np.float32),
+        )
+
     def __len__(self) -> int:
         return len(self.scores)
 
-    def take(self, index: npt.NDArray[np.intp] | slice) -> Detections:
+    @overload
+    def __getitem__(self, index: int) -> Detection: ...
+    @overload
+    def __getitem__(self, index: slice) -> Detections: ...
+    def __getitem__(self, index: int | slice) -> Detection | Detections:
+        if isinstance(index, slice):
+            return self.take(index)
+        return Detection(self.boxes[index], self.keypoints[index], float(self.scores[index]))
+
+    def __iter__(self) -> Iterator[Detection]:
+        return (self[index] for index in range(len(self)))
+
+    def take(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Detections:
         """The detections at `index`."""
         return Detections(self.boxes[index], self.keypoints[index], self.scores[index])
 
+    def sorted(self) -> Detections:
+        """The same, best first."""
+        return self.take(np.argsort(-self.scores, kind="stable"))
+
 
 def decode_detections(
-    raw_boxes: FloatArray, raw_scores: FloatArray, anchors: FloatArray, scale: float, min_score: float
+    raw_boxes: FloatArray,
+    raw_scores: FloatArray,
+    anchors: FloatArray,
+    scale: float | tuple[float, float],
+    min_score: float,
 ) -> Detections:
     """Boxes that score at least `min_score`, best first, normalised to the model's input.
 
-    `raw_boxes` `[n, 4 + 2 k]` hold centre, size and keypoints as x, y pairs in pixels of an input of side `scale`,
-    centre and keypoints from the anchor; `raw_scores` `[n]` are logits. Boxes of negative size are
+    `raw_boxes` `[n, 4 + 2 k]` hold centre, size and keypoints as x, y pairs in pixels of an input of side `scale` (or
+    width and height), centre and keypoints from the anchor; `raw_scores` `[n]` are logits. Boxes of negative size are
     dropped. MediaPipe: `TensorsToDetectionsCalculator` with `reverse_output_order`.
     """
     if raw_boxes.shape[0] != len(anchors) or raw_scores.shape[0] != len(anchors):
@@ -52,7 +98,7 @@ def decode_detections(
     index, scores = index[scores >= np.float32(min_score)], scores[scores >= np.float32(min_score)]
     order = np.argsort(-scores, kind="stable")
     index, scores = index[order], scores[order]
-    values = raw_boxes[index].reshape(len(index), raw_boxes.shape[1] // 2, 2) / np.float32(scale)
+    values = raw_boxes[index].reshape(len(index), raw_boxes.shape[1] // 2, 2) / np.asarray(scale, np.float32)
     values[:, 0] += anchors[index]
     values[:, 2:] += anchors[index][:, None]
     half = values[:, 1] / 2
@@ -72,12 +118,14 @@ def remove_letterbox(found: Detections, padding: tuple[float, float]) -> Detecti
     return replace(found, boxes=boxes.reshape(-1, 4), keypoints=(found.keypoints - start) / inside)
 
 
-def project_detections(found: Detections, crop: Crop) -> Detections:
+def project_detections(found: Detections, matrix: npt.NDArray[np.float64]) -> Detections:
     """Detections in a crop, normalised to the picture; a turned box becomes the upright box around it.
+
+    `matrix` `[4, 4]` is that of `Crop.matrix`.
 
     MediaPipe: `DetectionProjectionCalculator`.
     """
-    matrix = crop.matrix().astype(np.float32)
-    corners = found.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]] @ matrix[:, :2].T + matrix[:, 2]
+    turn, shift = matrix[:2, :2].astype(np.float32).T, matrix[:2, 3].astype(np.float32)
+    corners = found.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]] @ turn + shift
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    return Detections(boxes, found.keypoints @ matrix[:, :2].T + matrix[:, 2], found.scores)
+    return Detections(boxes, found.keypoints @ turn + shift, found.scores)

@@ -28,6 +28,7 @@ Border = Literal["zero", "replicate"]
 
 f32 = np.float32
 _MOST_PIXELS = 32_766  # a side
+_BORDERS = ("zero", "replicate")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,15 @@ class Crop:
     padding: tuple[float, float] = (0.0, 0.0)
 
     def matrix(self) -> npt.NDArray[np.float64]:
-        """`[2, 3]`: from normalised coordinates in the model's input to normalised coordinates in the picture."""
-        return np.array(_to_pixels(self.rect, self.size, (1, 1))) / np.array(self.size, np.float64)[:, None]
+        """`[4, 4]`: from normalised coordinates in the model's input to normalised coordinates in the picture.
+
+        Depth is scaled as the rectangle's width is.
+        """
+        rows = np.array(_to_pixels(self.rect, self.size, (1, 1))) / np.array(self.size, np.float64)[:, None]
+        matrix = np.diag([0.0, 0.0, self.rect.width, 1.0])
+        matrix[:2, :2] = rows[:, :2]
+        matrix[:2, 3] = rows[:, 2]
+        return matrix
 
 
 def as_picture(image: Image) -> Image:
@@ -89,7 +97,7 @@ class ImageToTensor:
         keep_aspect: bool = False,
         border: Border = "replicate",
     ) -> None:
-        if border not in ("zero", "replicate"):
+        if border not in _BORDERS:
             raise UsageError(f"border must be 'zero' or 'replicate', got {border!r}")
         if low >= high:
             raise UsageError(f"the range of values must rise, got {low} to {high}")
@@ -99,14 +107,15 @@ class ImageToTensor:
         self._replicate = border == "replicate"
         self._scale, self._low = (high - low) / 255.0, low
 
-    def __call__(self, image: Image, rect: Rect = WHOLE) -> Crop:
-        """Fill `tensor` with `rect` of `image`. Raises `UsageError` on an empty or infinite rectangle."""
+    def __call__(self, image: Image, rect: Rect = WHOLE, out: FloatArray | None = None) -> Crop:
+        """Fill `tensor`, or `out`, with `rect` of `image`. Raises `UsageError` on an empty or infinite rectangle."""
         size = image.shape[1], image.shape[0]
         if not (rect.width > 0 and rect.height > 0 and all(math.isfinite(v) for v in vars(rect).values())):
             raise UsageError(f"a rectangle needs finite values and sides above 0, got {rect}")
         crop = padded(rect, size, self.input_size) if self.keep_aspect else Crop(rect, size)
         x_row, y_row = _to_pixels(crop.rect, size, self.input_size)
-        _warp.warp(image, self.tensor[0], x_row, y_row, self._scale, self._low, self._replicate)
+        tensor = self.tensor if out is None else out
+        _warp.warp(image, tensor[0], x_row, y_row, self._scale, self._low, self._replicate)
         return crop
 
 

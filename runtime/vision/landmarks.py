@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,10 +43,15 @@ def sigmoid(values: FloatArray) -> FloatArray:
 
 
 def decode_landmarks(
-    tensor: FloatArray, count: int, input_size: Size | None = None, normalize_z: float = 1.0
+    tensor: FloatArray,
+    count: int,
+    input_size: Size | None = None,
+    normalize_z: float = 1.0,
+    logits: tuple[bool, bool] = (True, True),
 ) -> Landmarks:
-    """`count` landmarks from a model's output: x, y, perhaps z, perhaps visibility and presence as logits.
+    """`count` landmarks from a model's output: x, y, perhaps z, perhaps visibility and presence.
 
+    `logits` says of visibility and presence whether they are logits; otherwise they are left as they are.
     With `input_size` x and y come out as parts of the model's input, z as part of its width divided by `normalize_z`
     besides (0.4 for hands); without, all are left as they are (world coordinates). Where the output has more landmarks,
     the first are read. MediaPipe: `TensorsToLandmarksCalculator`.
@@ -58,8 +64,11 @@ def decode_landmarks(
     points[:, : min(width, 3)] = table[:, :3]
     if input_size is not None:
         points /= np.array([input_size[0], input_size[1], input_size[0] * normalize_z], np.float32)
-    visibility = sigmoid(table[:, 3]) if width > 3 else None
-    presence = sigmoid(table[:, 4]) if width > 4 else None
+    scores = [table[:, at] if width > at else None for at in (3, 4)]
+    visibility, presence = (
+        sigmoid(score) if score is not None and as_logit else score
+        for score, as_logit in zip(scores, logits, strict=True)
+    )
     return Landmarks(points, visibility, presence)
 
 
@@ -92,11 +101,36 @@ def project_landmarks(landmarks: Landmarks, rect: Rect) -> Landmarks:
     return replace(landmarks, points=np.asarray((landmarks.points - middle) @ turn + center, np.float32))
 
 
+def project_by_matrix(landmarks: Landmarks, matrix: npt.NDArray[np.float64]) -> Landmarks:
+    """Landmarks of a crop with this `Crop.matrix`, as parts of the picture; z on the scale of x.
+
+    MediaPipe: `LandmarkProjectionCalculator` with `PROJECTION_MATRIX`.
+    """
+    turn = matrix[:2, :3].astype(np.float32)
+    points = np.empty_like(landmarks.points)
+    points[:, :2] = landmarks.points @ turn.T + matrix[:2, 3].astype(np.float32)
+    points[:, 2] = landmarks.points[:, 2] * np.hypot(turn[0, 0], turn[1, 0])
+    return replace(landmarks, points=points)
+
+
 def rotate_world(landmarks: Landmarks, rotation: float) -> Landmarks:
     """World landmarks of a turned crop, in the axes of the picture. MediaPipe: `WorldLandmarkProjectionCalculator`."""
     cos, sin = math.cos(rotation), math.sin(rotation)
     turn: FloatArray = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
     return replace(landmarks, points=landmarks.points @ turn)
+
+
+def join(parts: Sequence[Landmarks]) -> Landmarks:
+    """All landmarks of `parts`, in order; visibility and presence where every part has them."""
+    if not parts:
+        return Landmarks(np.zeros((0, 3), np.float32))
+    visibility = [part.visibility for part in parts if part.visibility is not None]
+    presence = [part.presence for part in parts if part.presence is not None]
+    return Landmarks(
+        np.concatenate([part.points for part in parts]),
+        np.concatenate(visibility) if len(visibility) == len(parts) else None,
+        np.concatenate(presence) if len(presence) == len(parts) else None,
+    )
 
 
 def mirror(landmarks: Landmarks) -> Landmarks:

@@ -1,4 +1,4 @@
-"""Weighted non-maximum suppression: boxes that overlap melt into their mean, weighted by score."""
+"""Non-maximum suppression: of boxes that overlap the best one is left, or their mean, weighted by score."""
 
 from __future__ import annotations
 
@@ -44,6 +44,18 @@ def weighted_nms(found: Detections, min_overlap: float = 0.3) -> Detections:
             break
         found = found.take(left)
     return Detections(np.stack(boxes), np.stack(keypoints), np.array(scores, np.float32))
+
+
+def greedy_nms(found: Detections, min_overlap: float = 0.3) -> Detections:
+    """Leave the best of the detections whose boxes overlap by more than `min_overlap`; `found` comes best first.
+
+    MediaPipe: `NonMaxSuppressionCalculator` with `DEFAULT` and `INTERSECTION_OVER_UNION`.
+    """
+    kept: list[int] = []
+    for index, box in enumerate(found.boxes):
+        if not (overlaps(found.boxes[kept], box) > min_overlap).any():
+            kept.append(index)
+    return found.take(np.array(kept, np.intp))
 
 
 def _sum(values: FloatArray) -> FloatArray:

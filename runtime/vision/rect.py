@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,12 +56,20 @@ def rotation_between(start: FloatArray, end: FloatArray, target_degrees: float, 
     return _rotation(_pixels(start, size), _pixels(end, size), target_degrees)
 
 
+def box_around(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The corners (x, y) of the upright box around landmarks `[n, 2 or more]`.
+
+    MediaPipe: `LandmarksToDetectionCalculator`.
+    """
+    return points[:, :2].min(axis=0), np.maximum(points[:, :2].max(axis=0), _TINY)
+
+
 def rect_around(points: FloatArray, rotation: float = 0.0) -> Rect:
     """The upright box around landmarks `[n, 2 or more]`, to be turned by `rotation`.
 
     MediaPipe: `LandmarksToDetectionCalculator`, then the bounding box in `DetectionsToRectsCalculator`.
     """
-    low, high = points[:, :2].min(axis=0), np.maximum(points[:, :2].max(axis=0), _TINY)
+    low, high = box_around(points)
     sides = high - low
     return _rect(low + sides / _f32(2), sides, rotation)
 
@@ -120,11 +129,16 @@ def hand_rect_from_landmarks(landmarks: FloatArray, size: Size) -> Rect:
 
 
 def transform_rect(
-    rect: Rect, size: Size, scale: float = 1.0, shift_x: float = 0.0, shift_y: float = 0.0, square_long: bool = True
+    rect: Rect,
+    size: Size,
+    scale: float | tuple[float, float] = 1.0,
+    shift_x: float = 0.0,
+    shift_y: float = 0.0,
+    square: Literal["long", "short", "no"] = "long",
 ) -> Rect:
-    """`rect` shifted along its own axes by parts of its sides, squared to its longer side in pixels, then scaled.
+    """`rect` shifted along its own axes by parts of its sides, squared to one of its sides in pixels, then scaled.
 
-    MediaPipe: `RectTransformationCalculator`.
+    `scale` is one number or that of the width and that of the height. MediaPipe: `RectTransformationCalculator`.
     """
     width, height = _f32(size[0]), _f32(size[1])
     box_width, box_height = width * _f32(rect.width), height * _f32(rect.height)
@@ -133,11 +147,11 @@ def transform_rect(
     x = _f32(rect.x_center) + (right * cos - down * sin) / width
     y = _f32(rect.y_center) + (right * sin + down * cos) / height
     new_width, new_height = _f32(rect.width), _f32(rect.height)
-    if square_long:
-        side = max(box_width, box_height)
+    if square != "no":
+        side = max(box_width, box_height) if square == "long" else min(box_width, box_height)
         new_width, new_height = side / width, side / height
-    factor = _f32(scale)
-    return Rect(float(x), float(y), float(new_width * factor), float(new_height * factor), rect.rotation)
+    wider, higher = scale if isinstance(scale, tuple) else (scale, scale)
+    return Rect(float(x), float(y), float(new_width * _f32(wider)), float(new_height * _f32(higher)), rect.rotation)
 
 
 def _pixels(point: FloatArray, size: Size) -> FloatArray:

@@ -1,8 +1,10 @@
-"""Landmarks sharpened by the heatmap that the pose model draws beside them."""
+"""Landmarks sharpened: by the heatmap that the pose model draws beside them, by finer landmarks of a part."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,33 @@ from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.vision.landmarks import Landmarks, sigmoid
 
 FloatArray = npt.NDArray[np.float32]
+Depth = Literal["keep", "copy"] | list[int]
+"""Of refined landmarks: as it is, that of the finer landmarks, or the mean depth of the listed ones."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Where finer landmarks go: `index` says which landmarks of the result they are."""
+
+    index: list[int]
+    depth: Depth
+
+
+def refine_landmarks(parts: Sequence[Landmarks], refinements: Sequence[Refinement]) -> Landmarks:
+    """Landmarks laid over one another, in order. MediaPipe: `LandmarksRefinementCalculator`.
+
+    All indices together must reach from 0 without a gap.
+    """
+    points = np.zeros((1 + max(max(refinement.index) for refinement in refinements), 3), np.float32)
+    for part, refinement in zip(parts, refinements, strict=True):
+        if len(part) != len(refinement.index):
+            raise UsageError(f"{len(part)} landmarks came to refine {len(refinement.index)}")
+        points[refinement.index, :2] = part.points[:, :2]
+        if isinstance(refinement.depth, list):
+            points[refinement.index, 2] = points[refinement.depth, 2].mean(dtype=np.float64)
+        elif refinement.depth == "copy":
+            points[refinement.index, 2] = part.points[:, 2]
+    return Landmarks(points)
 
 
 def refine_from_heatmap(

@@ -17,7 +17,6 @@ from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.rect import Rect, Size
 
 Float64Array = npt.NDArray[np.float64]
-_MIN_SCALE = 1e-6  # pixels; below, there is nothing to scale by and landmarks pass as they are
 
 
 class VisibilitySmoothing:
@@ -55,7 +54,10 @@ class OneEuro:
     def __init__(self, min_cutoff: float, beta: float, derivate_cutoff: float = 1.0, frequency: float = 30.0) -> None:
         if min(min_cutoff, derivate_cutoff, frequency) <= 0:
             raise UsageError(f"cutoffs and frequency must be above 0: {min_cutoff}, {derivate_cutoff}, {frequency}")
-        self._min_cutoff, self._beta, self._derivate_cutoff = min_cutoff, beta, derivate_cutoff
+        # in single precision, as the options of graph files are
+        self._min_cutoff, self._beta, self._derivate_cutoff = map(
+            float, np.array([min_cutoff, beta, derivate_cutoff], "f")
+        )
         self._first_frequency = frequency
         self.reset()
 
@@ -73,6 +75,8 @@ class OneEuro:
             if timestamp_us <= self._time:
                 return value.astype(np.float64)
             self._frequency = 1e6 / (timestamp_us - self._time)
+        if self._raw is not None and value.shape != self._raw.shape:
+            raise UsageError(f"values {list(value.shape)} came after values {list(self._raw.shape)}: reset in between")
         self._time = timestamp_us
         new = value.astype(np.float64)
         if self._value is None or self._raw is None or self._speed is None:
@@ -95,12 +99,22 @@ class OneEuro:
 class LandmarkSmoothing:
     """One-euro smoothing of landmarks: of normalised ones in pixels, speeds relative to the object's size.
 
-    `by_size` divides speeds by the object's size (off for world landmarks). MediaPipe: `LandmarksSmoothingCalculator`.
+    `by_size` divides speeds by the object's size (off for world landmarks); below `min_size` pixels there is nothing to
+    divide by and landmarks pass as they are. MediaPipe: `LandmarksSmoothingCalculator`.
     """
 
-    def __init__(self, min_cutoff: float, beta: float, derivate_cutoff: float = 1.0, by_size: bool = True) -> None:
-        self._filter = OneEuro(min_cutoff, beta, derivate_cutoff)
+    def __init__(
+        self,
+        min_cutoff: float,
+        beta: float,
+        derivate_cutoff: float = 1.0,
+        by_size: bool = True,
+        frequency: float = 30.0,
+        min_size: float = 1e-6,
+    ) -> None:
+        self._filter = OneEuro(min_cutoff, beta, derivate_cutoff, frequency)
         self._by_size = by_size
+        self._min_size = min_size
 
     def reset(self) -> None:
         """Forget the past, as when the object was lost."""
@@ -122,7 +136,7 @@ class LandmarkSmoothing:
                 extent = float(sides.sum()) / 2
             else:
                 extent = (rect.width * size[0] + rect.height * size[1]) / 2
-            if extent < _MIN_SCALE:
+            if extent < self._min_size:
                 return landmarks
             scale = 1.0 / extent
         smoothed = self._filter(pixels, timestamp_us, scale)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pocketgraph.runtime.vision.association import rect_overlap
 from pocketgraph.runtime.vision.rect import Rect, Size
 
 FloatArray = npt.NDArray[np.float32]
@@ -15,16 +16,18 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TrackingLimits:
-    """How far the region of the last frame may lie from the fresh one.
+    """How far the region of the last frame may lie from the fresh one; what is None, or infinite, does not count.
 
     `rotation_degrees` of difference, `translation` and `scale` as parts of the fresh region's sides. `margin` widens
-    (above 0) or narrows (below 0) the fresh region, in which all old landmarks must lie.
+    (above 0) or narrows (below 0) the fresh region, in which all old landmarks must lie. `overlap` is the least
+    intersection over union of the two, as if they were not turned.
     """
 
-    rotation_degrees: float
-    translation: float
-    scale: float
-    margin: float
+    rotation_degrees: float = math.inf
+    translation: float = math.inf
+    scale: float = math.inf
+    margin: float | None = None
+    overlap: float | None = None
 
 
 HAND_LIMITS = TrackingLimits(40.0, 0.2, 0.4, -0.1)
@@ -42,9 +45,12 @@ def tracked_rect(
     """
     if previous is None or landmarks is None:
         return fresh
-    if _close(fresh, previous, size, limits) and _holds(fresh, landmarks, size, limits.margin):
-        return previous
-    return fresh
+    kept = (
+        _close(fresh, previous, size, limits)
+        and (limits.margin is None or _holds(fresh, landmarks, size, limits.margin))
+        and (limits.overlap is None or rect_overlap(fresh, previous) >= limits.overlap)
+    )
+    return previous if kept else fresh
 
 
 def _close(fresh: Rect, previous: Rect, size: Size, limits: TrackingLimits) -> bool:

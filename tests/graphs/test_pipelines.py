@@ -170,6 +170,9 @@ def test_the_public_names_are_these() -> None:
         "PoseResult",
         "SelfieSegmentation",
         "Timed",
+        "graph_names",
+        "load_graph",
+        "run_frames",
     }
     assert [field.name for field in dataclasses.fields(HolisticResult)] == [
         *("pose", "world", "left_hand", "right_hand", "face", "mask"),

@@ -56,7 +56,8 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'ScikitBuild' not in type(f).__name__];"
         f"sys.path.insert(0, {str(tmp_path)!r});"
         "import pocketgraph.convert, pocketgraph.runtime as r, pocketgraph.solutions.hands; print(r.__file__);"
-        "from pocketgraph.framework.formats import landmark_pb2"
+        "from pocketgraph.framework.formats import landmark_pb2;"
+        "from pocketgraph.graphs import graph_names, load_graph; [load_graph(name) for name in graph_names()]"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout.startswith(str(tmp_path))

@@ -9,6 +9,7 @@ from pocketgraph.runtime.calculators.core.end_loop import EndLoop
 from pocketgraph.runtime.calculators.core.flow_limiter import FlowLimiter
 from pocketgraph.runtime.calculators.core.gate import Gate
 from pocketgraph.runtime.calculators.core.get_vector_item import GetVectorItem
+from pocketgraph.runtime.calculators.core.has_min_size import HasMinSize
 from pocketgraph.runtime.calculators.core.immediate_mux import ImmediateMux
 from pocketgraph.runtime.calculators.core.local_file_contents import LocalFileContents
 from pocketgraph.runtime.calculators.core.merge import Merge
@@ -34,6 +35,7 @@ __all__ = [
     "FlowLimiter",
     "Gate",
     "GetVectorItem",
+    "HasMinSize",
     "ImmediateMux",
     "LocalFileContents",
     "Merge",

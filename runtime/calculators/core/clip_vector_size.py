@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pocketgraph.models.errors import GraphConfigError, GraphRuntimeError
@@ -30,9 +31,9 @@ class ClipVectorSize(Calculator):
         }
     """
 
-    items = Input[Any]("", (list, tuple))
+    items = Input[Any]("", Sequence)
     most = SideInput("", int, optional=True)
-    clipped = Output[Any]("", (list, tuple))
+    clipped = Output[Any]("", Sequence)
     offset = 0
     Options = OptionsSpec("""
 message ClipVectorSizeCalculatorOptions extends CalculatorOptions at 274674998

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pocketgraph.runtime.calculators.core.kinds import typed
@@ -44,5 +45,5 @@ message ConcatenateVectorCalculatorOptions extends CalculatorOptions at 25939783
         for view in views:
             if view:
                 value = view.value
-                result.extend(value if isinstance(value, list | tuple) else [value])
+                result.extend(value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value])
         context[self.joined].send(result)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pocketgraph.models.errors import GraphConfigError, GraphRuntimeError
@@ -31,7 +32,7 @@ class GetVectorItem(Calculator):
         }
     """
 
-    vector = Input[Any]("VECTOR", (list, tuple))
+    vector = Input[Any]("VECTOR", Sequence)
     index = Input("INDEX", int, optional=True)
     item = Output[Any]("ITEM")
     offset = 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from pocketgraph.models.errors import GraphConfigError, GraphRuntimeError
@@ -39,7 +40,7 @@ class SplitVector(Calculator):
         }
     """
 
-    items = Input[Any]("", (list, tuple))
+    items = Input[Any]("", Sequence)
     parts = Outputs[Any]("")
     offset = 0
     Options = OptionsSpec("""

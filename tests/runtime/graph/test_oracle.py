@@ -243,6 +243,6 @@ def test_graphs_of_the_wheel_parse_and_their_wiring_is_good(file: str) -> None:
     config = read_graph(file)
     plan = validate(config, allow_unknown=True)
     assert plan.nodes
-    assert "GateCalculator" not in plan.unknown
+    assert not plan.unknown or Path(file).stem == "objectron_cpu"  # whose models the wheel does not have
     assert parse_text(to_text(config)).SerializeToString() == Path(file).read_bytes()
     assert parse_binary(config.SerializeToString()) == config

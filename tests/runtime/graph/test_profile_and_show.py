@@ -103,6 +103,19 @@ def test_the_drawing_has_every_node_and_stream() -> None:
     assert 'class="side"' in svg
 
 
+def test_a_stream_passes_beside_the_nodes_in_between() -> None:
+    through = 'node { calculator: "PassThroughCalculator" input_stream: "%s" output_stream: "%s" }'
+    chain = through % ("a", "b") + through % ("b", "c")
+    join = 'node { calculator: "MergeCalculator" input_stream: ["a", "c"] output_stream: "d" }'
+    svg = draw(parse_text('input_stream: "a" output_stream: "d"' + chain + join))
+    root = ET.fromstring(svg)  # noqa: S314 - our own
+    paths = [element.get("d") or "" for element in root.iter("{http://www.w3.org/2000/svg}path")]
+    assert sorted(path.count("L") for path in paths if path.startswith("M") and "C" in path) == [0, 0, 0, 0, 2]
+    assert "path { fill: none" in svg
+    texts = list(root.iter("{http://www.w3.org/2000/svg}text"))
+    assert sorted(text.text or "" for text in texts if text.get("class") == "stream") == ["a", "a", "b", "c", "d"]
+
+
 def test_a_cycle_can_be_drawn_to_see_it() -> None:
     through = 'node { calculator: "PassThroughCalculator" input_stream: "%s" output_stream: "%s" }'
     assert draw(parse_text(through % ("a", "b") + through % ("b", "a"))).count("<rect") == 2

@@ -23,6 +23,7 @@ from pocketgraph.runtime.graph.timestamp import (
 
 
 class Reader:
+    name = "reader"
     only_stream = None
     in_flight = status = 0
 

@@ -8,11 +8,10 @@ import random
 import numpy as np
 import pytest
 
-from pocketgraph.models import zoo
 from pocketgraph.models.errors import FormatError
 from pocketgraph.runtime.vision.attention import (
     landmarks_to_matrix,
-    load_with_attention,
+    load_vision_model,
     transform_landmarks,
     transform_tensor,
 )
@@ -94,7 +93,7 @@ def test_landmarks_go_through_the_matrix_and_keep_their_depth() -> None:
 
 @pytest.mark.zoo
 def test_the_model_runs_in_parts() -> None:
-    with load_with_attention(zoo.load("face_landmark_with_attention"), "litert") as model:
+    with load_vision_model("face_landmark_with_attention", delegate="litert") as model:
         picture = np.random.default_rng(0).random((1, 192, 192, 3), np.float32)
         buffer = np.zeros((1, 1, 1, 160), np.float32)
         results = model.run({"input_1": picture}, {"output_lips": buffer})

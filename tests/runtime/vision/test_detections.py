@@ -82,10 +82,10 @@ def test_detections_find_their_way_back_into_the_picture() -> None:
     inside = remove_letterbox(found, (0.0, 0.25))
     np.testing.assert_allclose(inside.boxes, [[0.25, 0, 0.75, 0.5]])
     crop = padded(Rect(0.5, 0.5, 1, 1), (200, 100), (64, 64))
-    np.testing.assert_allclose(project_detections(found, crop).boxes, inside.boxes, atol=1e-6)
+    np.testing.assert_allclose(project_detections(found, crop.matrix()).boxes, inside.boxes, atol=1e-6)
     quarter = padded(Rect(0.5, 0.5, 0.5, 1.0, np.pi / 2), (200, 100), (64, 64))
-    np.testing.assert_allclose(project_detections(found, quarter).boxes, [[0.5, 0.25, 0.625, 0.75]], atol=1e-6)
-    np.testing.assert_allclose(project_detections(found, quarter).keypoints, [[[0.625, 0.25]]], atol=1e-6)
+    np.testing.assert_allclose(project_detections(found, quarter.matrix()).boxes, [[0.5, 0.25, 0.625, 0.75]], atol=1e-6)
+    np.testing.assert_allclose(project_detections(found, quarter.matrix()).keypoints, [[[0.625, 0.25]]], atol=1e-6)
 
 
 def test_regions_that_are_followed_take_the_place_of_detected_ones() -> None:

@@ -68,10 +68,10 @@ def test_keeping_the_aspect_pads_the_shorter_side(image: np.ndarray) -> None:
 def test_the_matrix_leads_from_the_input_to_the_picture(image: np.ndarray) -> None:
     crop = ImageToTensor((16, 16), keep_aspect=True)(image)
     matrix = crop.matrix()
-    np.testing.assert_allclose(matrix @ [0.5, 0.5, 1], [0.5, 0.5], atol=1e-6)
-    np.testing.assert_allclose(matrix @ [0, 0.25, 1], [0, 0], atol=1e-6)
+    np.testing.assert_allclose((matrix @ [0.5, 0.5, 0, 1])[:2], [0.5, 0.5], atol=1e-6)
+    np.testing.assert_allclose((matrix @ [0, 0.25, 1, 1]), [0, 0, 1, 1], atol=1e-6)
     turned = padded(Rect(0.5, 0.5, 0.5, 1.0, math.pi / 2), (16, 8), (16, 16)).matrix()
-    np.testing.assert_allclose(turned @ [0, 0, 1], [0.75, 0], atol=1e-6)
+    np.testing.assert_allclose((turned @ [0, 0, 0, 1])[:2], [0.75, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("rect", [Rect(0.5, 0.5, 0, 1), Rect(0.5, 0.5, 1, -1), Rect(math.nan, 0.5, 1, 1)])

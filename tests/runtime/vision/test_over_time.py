@@ -110,7 +110,7 @@ def test_limits_count_along_the_fresh_region() -> None:
 
 def test_a_mask_goes_back_to_where_it_was_cut() -> None:
     crop = padded(Rect(0.5, 0.5, 0.5, 0.5), (40, 40), (10, 10))
-    mask = unwarp_mask(np.ones((10, 10), np.float32), crop)
+    mask = unwarp_mask(np.ones((10, 10), np.float32), crop.matrix(), crop.size)
     assert mask.shape == (40, 40)
     assert mask[12:26, 12:26].min() == 1
     assert mask[:9].max() == 0

@@ -86,4 +86,4 @@ def test_a_rectangle_is_shifted_along_its_own_axes_before_it_is_squared() -> Non
     rect = Rect(0.5, 0.5, 0.25, 0.25, math.pi / 2)  # 100 x 50 pixels, standing
     moved = transform_rect(rect, SIZE, 2.0, shift_y=-0.5)
     _close(moved, 0.5 + 25 / 400, 0.5, 0.5, 1.0, math.pi / 2)
-    _close(transform_rect(rect, SIZE, shift_x=0.5, square_long=False), 0.5, 0.5 + 50 / 200, 0.25, 0.25, math.pi / 2)
+    _close(transform_rect(rect, SIZE, shift_x=0.5, square="no"), 0.5, 0.5 + 50 / 200, 0.25, 0.25, math.pi / 2)
