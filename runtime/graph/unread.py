@@ -39,6 +39,8 @@ def set_aside(text: str) -> str:
         kind, piece = tokens[place]
         if piece == "[" and kind == "mark" and before != ":":
             end = _skip_to(tokens, place, "]")
+            if any(kind not in ("name", "space") for kind, _ in tokens[place + 1 : end]):
+                raise FormatError("what stands between [ and ] is not the name of an extension")
             name = "".join(piece for kind, piece in tokens[place + 1 : end] if kind != "space")
             if not _is_known(name):
                 stop, body_start = _value_after(tokens, end + 1)

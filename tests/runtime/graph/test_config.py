@@ -244,3 +244,8 @@ def test_strings_side_by_side_are_one_value_of_an_unknown_extension() -> None:
 def test_a_string_behind_an_unknown_extension_is_refused() -> None:
     with pytest.raises(FormatError, match="a string follows"):
         parse_text('node { calculator: "X" options { [un.known.ext] { x: 1 } "in" } }')
+
+
+def test_what_is_no_name_of_an_extension_is_refused() -> None:
+    with pytest.raises(FormatError, match="not the name of an extension"):
+        parse_text('node { calculator: "X" options { [un.known "a b"] { x: 1 } } }')
