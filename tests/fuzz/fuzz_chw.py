@@ -10,10 +10,8 @@ nothing at all. `POCKETGRAPH_CORE` names another build of the core, `make saniti
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import random
-import site
 import sys
 import tempfile
 from pathlib import Path
@@ -21,28 +19,10 @@ from typing import Any
 
 import atheris
 import numpy as np
-from plain_package import require_instrumented, use_plain_package
-
-CORE = "pocketgraph.runtime.chw._core"
-
-
-def load_core() -> None:
-    """Import the compiled module from where it is installed, as the plain package has none."""
-    installed = [
-        file for folder in site.getsitepackages() for file in Path(folder).glob("pocketgraph/runtime/chw/_core*.so")
-    ]
-    file = os.environ.get("POCKETGRAPH_CORE") or next(map(str, installed), None)
-    if file is None:
-        sys.exit("the core is not built: pip install --editable .")
-    spec = importlib.util.spec_from_file_location(CORE, file)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[CORE] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[CORE])
-
+from plain_package import load_compiled, require_instrumented, use_plain_package
 
 use_plain_package()
-load_core()
+load_compiled("runtime.chw._core", os.environ.get("POCKETGRAPH_CORE"))
 with atheris.instrument_imports(include=["pocketgraph.runtime.chw"]):
     from mutate_flatbuffer import mutate
 

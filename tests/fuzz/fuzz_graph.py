@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import atheris
-from plain_package import require_instrumented, use_plain_package
+from plain_package import load_compiled, require_instrumented, use_plain_package
 
 use_plain_package()
+load_compiled("runtime.vision._warp")
 with atheris.instrument_imports(include=["pocketgraph"]):
     from pocketgraph.models.errors import PocketgraphError
     from pocketgraph.runtime.graph import config as files

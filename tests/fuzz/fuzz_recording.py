@@ -15,9 +15,10 @@ from typing import Any
 
 import atheris
 import numpy as np
-from plain_package import require_instrumented, use_plain_package
+from plain_package import load_compiled, require_instrumented, use_plain_package
 
 use_plain_package()
+load_compiled("runtime.vision._warp")
 with atheris.instrument_imports(include=["pocketgraph.runtime.graph.values"]):
     from pocketgraph.models.errors import FormatError
     from pocketgraph.runtime.graph.config import parse_text

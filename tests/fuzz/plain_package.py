@@ -6,6 +6,8 @@ nothing and fuzzes blindly.
 
 from __future__ import annotations
 
+import importlib.util
+import site
 import sys
 import tempfile
 from collections.abc import Callable
@@ -32,3 +34,17 @@ def require_instrumented(function: Callable[..., Any]) -> None:
     """Stop unless atheris has put its counters into `function`."""
     if atheris not in function.__code__.co_consts:
         sys.exit(f"{function.__module__}.{function.__name__} is not instrumented: fuzzing would be blind")
+
+
+def load_compiled(name: str, file: str | None = None) -> None:
+    """Import a compiled module, such as "runtime.chw._core", from `file` or where it is installed: there is none here."""
+    leaf = name.replace(".", "/")
+    folders = map(Path, site.getsitepackages())
+    file = file or next((str(found) for folder in folders for found in folder.glob(f"pocketgraph/{leaf}*.so")), None)
+    if file is None:
+        sys.exit(f"pocketgraph.{name} is not built: pip install --editable .")
+    spec = importlib.util.spec_from_file_location(f"pocketgraph.{name}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
