@@ -37,7 +37,7 @@ def require_instrumented(function: Callable[..., Any]) -> None:
 
 
 def load_compiled(name: str, file: str | None = None) -> None:
-    """Import a compiled module, such as "runtime.chw._core", from `file` or where it is installed: there is none here."""
+    """Import a compiled module, such as "runtime.chw._core", from `file` or where it is installed: it is not here."""
     leaf = name.replace(".", "/")
     folders = map(Path, site.getsitepackages())
     file = file or next((str(found) for folder in folders for found in folder.glob(f"pocketgraph/{leaf}*.so")), None)
