@@ -14,6 +14,7 @@ from pocketgraph.models.decompress import Decompress
 from pocketgraph.models.errors import UnsupportedError, UsageError
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
 from pocketgraph.models.tflite_write import write_tflite
+from pocketgraph.runtime.chw.late_resize import resize_late
 from pocketgraph.runtime.chw.partition import Part, partition
 from pocketgraph.runtime.chw.plan import Plan, profile
 from pocketgraph.runtime.delegate import Array, TensorSpec
@@ -165,6 +166,7 @@ def compiled_parts(model: Model) -> tuple[Graph, list[Part]]:
     plain = model.copy()
     Decompress()(plain)
     plain.main.prune_dead()
+    resize_late(plain.main)
     parts = partition(plain.main)
     products = {True: 0, False: 0}
     for part in parts:
