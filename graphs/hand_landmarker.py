@@ -8,6 +8,7 @@ from typing import Literal
 from pocketgraph.graphs.stage import Stage
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.comparable import Comparable
 from pocketgraph.runtime.vision.image_to_tensor import Image
 from pocketgraph.runtime.vision.landmarks import (
     Landmarks,
@@ -23,8 +24,8 @@ _COUNT = 21
 _DEPTH = 0.4  # MediaPipe's normalize_z for hands
 
 
-@dataclass(frozen=True)
-class Hand:
+@dataclass(frozen=True, eq=False)
+class Hand(Comparable):
     """`landmarks` 21, normalised to the picture; `world` the same in metres; `presence` 0..1.
 
     `side` is the hand's, taking the picture for a mirror's as MediaPipe does, and `side_score` 0.5..1. Where only

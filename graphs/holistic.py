@@ -19,6 +19,7 @@ from pocketgraph.graphs.palm_fallback import HandSide, PalmFallback, side_score
 from pocketgraph.graphs.pose import Pose, PoseResult
 from pocketgraph.graphs.streaming import Mode, Video, Watching
 from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.comparable import Comparable
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.rect import Size
@@ -41,8 +42,8 @@ class Confidence:
     side: float | None = None
 
 
-@dataclass(frozen=True)
-class HolisticResult:
+@dataclass(frozen=True, eq=False)
+class HolisticResult(Comparable):
     """What one frame shows; parts that were not found or not asked for are None.
 
     Landmarks are normalised to the picture: `pose` 33 with visibility, `left_hand` and `right_hand` 21, `face` 468 (478

@@ -11,6 +11,7 @@ from pocketgraph.graphs.detector import Detector
 from pocketgraph.graphs.pose_landmarker import PoseLandmarker, RawPose, pose_rect
 from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.comparable import Comparable
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.mask import MaskSmoothing
@@ -18,8 +19,8 @@ from pocketgraph.runtime.vision.rect import Rect, Size, rect_from_alignment
 from pocketgraph.runtime.vision.smoothing import LandmarkSmoothing, VisibilitySmoothing
 
 
-@dataclass(frozen=True)
-class PoseResult:
+@dataclass(frozen=True, eq=False)
+class PoseResult(Comparable):
     """`landmarks` 33, normalised to the picture, `world` the same in metres around the hips.
 
     Both have visibility and presence. `mask` `[height, width]`, 0..1, where asked for.

@@ -78,6 +78,10 @@ def run_frames(
     inputs = graph.input_names()
     if len(inputs) != 1:
         raise UsageError(f"the graph has the inputs {inputs}; frames go into one")
+    unknown = set(side_packets or ()) - set(graph.side_packet_names())
+    if unknown:
+        known = ", ".join(graph.side_packet_names()) or "none"
+        raise UsageError(f'nothing in the graph takes a side packet "{min(unknown)}"; there are {known}')
     pollers = {name: graph.poller(name, bounds=True) for name in graph.output_names()}
     heads: dict[str, Any] = dict.fromkeys(pollers)
     waiting: deque[int] = deque()

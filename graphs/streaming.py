@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pocketgraph.graphs.closing import Closing
 from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.comparable import Comparable
 from pocketgraph.runtime.vision.frames import read_frames
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 
@@ -27,8 +28,8 @@ FRAME_US = 33_333
 _MODES = "image", "video", "live"
 
 
-@dataclass(frozen=True)
-class Timed(Generic[Found]):
+@dataclass(frozen=True, eq=False)
+class Timed(Comparable, Generic[Found]):
     """What a pipeline found in the frame at `timestamp_us`; `image` is that frame where it was asked for.
 
     `kind` names the pipeline: it decides how `found` is written as JSON (see `pocketgraph.graphs.records`).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,8 @@ from pocketgraph.models.errors import UsageError
 
 class Staging:
     """Collects files to write; `commit` puts all in place, leaving the block without it puts none and cleans up.
+
+    A link is followed, and what is no ordinary file (a device, a pipe) is written to and stays what it is.
 
     Use in a `with` block. Creating it checks that every place can be written, before any work is done::
 
@@ -49,12 +52,18 @@ class Staging:
             for name, part in self._parts.items():
                 target = Path(os.path.realpath(name))  # a link stays one, what it points to is replaced
                 backup = None
+                if _is_special(target):
+                    continue
                 if target.exists():
                     backup = _beside(target)
                     target.rename(backup)
                 moved.append((target, backup))
                 part.rename(target)
                 target.chmod(0o666 & ~_umask() if backup is None else backup.stat().st_mode & 0o777)
+            for name, part in self._parts.items():
+                target = Path(os.path.realpath(name))
+                if _is_special(target):
+                    target.write_bytes(part.read_bytes())
         except BaseException as error:
             for done, backup in reversed(moved):
                 done.unlink(missing_ok=True)
@@ -93,7 +102,8 @@ class Staging:
                 if not folder.exists():
                     folder.mkdir()
                     self._made.append(folder)
-            part = _beside(Path(os.path.realpath(target)))
+            real = Path(os.path.realpath(target))
+            part = _beside(Path(tempfile.gettempdir()) / real.name if _is_special(real) else real)
             part.touch(mode=0o600, exist_ok=False)
         except OSError as error:
             raise UsageError(
@@ -108,6 +118,10 @@ class Staging:
             for folder in reversed(self._made):
                 if not any(folder.iterdir()):
                     folder.rmdir()
+
+
+def _is_special(target: Path) -> bool:
+    return target.exists() and not target.is_file()
 
 
 def _beside(target: Path) -> Path:

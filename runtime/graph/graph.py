@@ -474,6 +474,11 @@ class CalculatorGraph:
     def output_names(self) -> list[str]:
         return self.plan.outputs.names()
 
+    def side_packet_names(self) -> list[str]:
+        """Those that the graph declares or some node takes. A run ignores others, as MediaPipe's does."""
+        inner = (name for node in self.plan.nodes for name in node.contract.side_inputs.names())
+        return list(dict.fromkeys([*self.plan.side_inputs.names(), *inner]))
+
     def __enter__(self) -> Self:
         return self
 

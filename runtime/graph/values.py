@@ -39,6 +39,7 @@ from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.runtime.graph.schema import POOL
 
 RECORDS = {
+    "Classification": "pocketgraph.runtime.vision.classification",
     "Detections": "pocketgraph.runtime.vision.detections",
     "Landmarks": "pocketgraph.runtime.vision.landmarks",
     "Rect": "pocketgraph.runtime.vision.rect",
@@ -214,6 +215,8 @@ def _get_record(source: _Source, depth: int) -> Any:
 def _fits(value: Any, hint: Any) -> bool:
     """Whether `value` is what the annotation of a field asks for."""
     origin = typing.get_origin(hint)
+    if hasattr(origin, "__value__"):  # an alias, which NumPy's NDArray is since 2.5
+        return _fits(value, origin.__value__[typing.get_args(hint)])
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in typing.get_args(hint))
     if origin is np.ndarray:

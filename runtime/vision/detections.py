@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.comparable import Comparable
 from pocketgraph.runtime.vision.landmarks import sigmoid
 
 FloatArray = npt.NDArray[np.float32]
@@ -25,8 +26,8 @@ class Detection:
     score: float = 1.0
 
 
-@dataclass(frozen=True)
-class Detections(Sequence[Detection]):
+@dataclass(frozen=True, eq=False)
+class Detections(Comparable, Sequence[Detection]):
     """A list of detections, kept as arrays.
 
     `boxes` float32 `[n, 4]` (x_min, y_min, x_max, y_max), `keypoints` `[n, k, 2]` (x, y), `scores` `[n]`, 0..1.

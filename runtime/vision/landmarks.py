@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.comparable import Comparable
 from pocketgraph.runtime.vision.rect import Rect, Size
 
 FloatArray = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Landmarks:
+@dataclass(frozen=True, eq=False)
+class Landmarks(Comparable):
     """`points` float32 `[n, 3]` (x, y, z), `visibility` and `presence` `[n]`, 0..1, where the model tells them.
 
     Normalised landmarks have x and y as parts of the picture's width and height and z on the scale of x, smaller nearer

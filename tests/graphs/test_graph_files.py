@@ -459,3 +459,8 @@ def test_frames_go_into_one_input() -> None:
     graph = CalculatorGraph('input_stream: ["a", "b"]')
     with pytest.raises(UsageError, match="frames go into one"):
         next(run_frames(graph, []))
+
+
+def test_a_side_packet_that_nothing_takes_is_refused() -> None:
+    with load_graph("hands") as graph, pytest.raises(UsageError, match=r'"n_hands"; there are .*num_hands'):
+        next(run_frames(graph, [np.zeros((8, 8, 3), np.uint8)], {"n_hands": 1}))

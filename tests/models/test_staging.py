@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,20 @@ def test_a_link_stays_a_link(tmp_path) -> None:
         staging.commit()
     assert (tmp_path / "link.txt").is_symlink()
     assert everything_in(tmp_path / "real") == {"a.txt": "new"}
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path) -> None:
+    pipe, file = tmp_path / "pipe.json", tmp_path / "a.txt"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    with Staging([pipe, file]) as staging:
+        staging.temporary(pipe).write_text("through")
+        staging.temporary(file).write_text("beside")
+        staging.commit()
+    reader.join(10)
+    assert read == ["through"]
+    assert pipe.is_fifo()
+    assert file.read_text() == "beside"
+    assert {p.name for p in tmp_path.iterdir()} == {"pipe.json", "a.txt"}
