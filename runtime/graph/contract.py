@@ -106,8 +106,3 @@ class Contract:
 def input_names(contract: Contract) -> list[str]:
     """The streams a node reads, in the order of its tag map."""
     return contract.inputs.names()
-
-
-def side_names(contract: Contract) -> tuple[list[str], list[str]]:
-    """The side packets a node reads and writes."""
-    return contract.maps[SIDE_INPUT].names(), contract.maps[SIDE_OUTPUT].names()
