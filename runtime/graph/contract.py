@@ -7,7 +7,7 @@ from typing import Any
 from pocketgraph.models.errors import GraphConfigError
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.options import refuse_twice
-from pocketgraph.runtime.graph.ports import ANY, INPUT, KINDS, OUTPUT, SIDE_INPUT, SIDE_OUTPUT, Port
+from pocketgraph.runtime.graph.ports import ANY, INPUT, KINDS, OUTPUT, Port
 from pocketgraph.runtime.graph.tags import TagMap
 
 Type = type | tuple[type, ...]
