@@ -63,14 +63,14 @@ def _size(canvas: Rgb) -> tuple[int, int]:
 
 
 def _draw_face(canvas: Rgb, face: Landmarks) -> None:
-    points = _pixels(face, _size(canvas))
+    points = face.pixels(_size(canvas))
     fine = max(1.0, _extent(points) / 160)
     _dots(canvas, points, FACE, fine * 0.55)
     _lines(canvas, points, FACE_LINES, FACE, fine)
 
 
 def _draw_hand(canvas: Rgb, hand: Landmarks, side: Colour) -> None:
-    points = _pixels(hand, _size(canvas))
+    points = hand.pixels(_size(canvas))
     fine = max(1.0, _extent(points) / 70)
     _lines(canvas, points, topology.HAND, side, fine)
     _dots(canvas, points, MIDDLE, fine * 1.1)
@@ -78,7 +78,7 @@ def _draw_hand(canvas: Rgb, hand: Landmarks, side: Colour) -> None:
 
 def _draw_body(canvas: Rgb, pose: Landmarks, *, face: bool, hands: Collection[str]) -> None:
     """The skeleton, without head and fingers where face and `hands` are drawn by themselves."""
-    points = _pixels(pose, _size(canvas))
+    points = pose.pixels(_size(canvas))
     thick = max(1.0, min(_size(canvas)) / 240)
     if pose.visibility is not None:
         points[pose.visibility < LEAST_VISIBILITY] = np.nan
@@ -113,10 +113,6 @@ def _lit(canvas: Rgb, mask: npt.NDArray[np.float32]) -> Rgb:
     width = max(1, round(min(_size(canvas)) / 300))
     cv2.drawContours(lit, outlines, -1, FACE, width, cv2.LINE_AA)
     return lit
-
-
-def _pixels(landmarks: Landmarks, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    return np.asarray(landmarks.points[:, :2] * np.array(size, np.float32), np.float32)
 
 
 def _extent(points: npt.NDArray[np.float32]) -> float:

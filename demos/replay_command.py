@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pocketgraph.runtime.graph.recording import Recording
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_MOST_THREADS = 64  # of `pocketgraph run`
 Packets = dict[tuple[str, int], bytes]
 """What a stream had at a time, as a digest."""
 
@@ -92,15 +91,13 @@ def _pipeline_again(recording: Recording) -> tuple[Packets, set[str]]:
     from dataclasses import asdict, fields
 
     from pocketgraph.demos.pipelines import PIPELINES, Found, Pipeline, Settings
-    from pocketgraph.demos.run_command import DELEGATES
     from pocketgraph.models.errors import UsageError
 
     about = dict(recording.about)
     name = about.pop("pipeline", None)
     kinds = {key: type(value) for key, value in asdict(Settings()).items()}
-    known = isinstance(name, str) and name in PIPELINES
     fits = {key: type(value) for key, value in about.items()} == kinds
-    if not (known and fits) or not 1 <= about["threads"] <= _MOST_THREADS or about["delegate"] not in DELEGATES:
+    if not isinstance(name, str) or name not in PIPELINES or not fits:
         raise UsageError(
             f"{recording.file} was not recorded by `pocketgraph run`; give the graph it is for with --graph"
         )

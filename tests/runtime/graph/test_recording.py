@@ -323,14 +323,7 @@ def test_what_was_recorded_until_a_graph_failed_is_kept(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.pgrec", "b.pgrec", "g.pbtxt"]
 
 
-@pytest.mark.parametrize(
-    "about",
-    [
-        {"pipeline": ["hands"]},
-        {"pipeline": "hands", "static": False, "segmentation": False, "delegate": "auto", "threads": 10**9},
-        {"pipeline": "hands", "static": False, "segmentation": False, "delegate": "abacus", "threads": 1},
-    ],
-)
+@pytest.mark.parametrize("about", [{"pipeline": ["hands"]}, {"pipeline": "hands", "threads": "many"}])
 def test_what_a_recording_says_it_is_about_is_not_believed(tmp_path: Path, about: dict[str, Any]) -> None:
     Recorder(tmp_path / "a.pgrec", about).close()
     assert main(["replay", str(tmp_path / "a.pgrec")]) == 2
