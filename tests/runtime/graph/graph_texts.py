@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pocketgraph.runtime.graph import testing
+
+assert testing  # makes LambdaCalculator known
 THREADS = pytest.mark.parametrize("threads", [0, 1, 4])
 THROUGH = 'node { calculator: "PassThroughCalculator" input_stream: "%s" output_stream: "%s" }'
 SOURCE = (
