@@ -94,7 +94,7 @@ def run(
         raise click.UsageError(f"trace and recording both go to {trace}: give each its own name")
     with Staging([trace] if trace else []) as staging, Staging([record] if record else []) as recorded:
         running = CalculatorGraph(file, threads=threads, profile=True)
-        sources = {name: source_of(running, name, path) for name, path in map(_pair, inputs)}
+        sources = {name: source_of(running, name, path) for name, path in _pairs(inputs).items()}
         for name in running.output_names():
             counts[name] = 0
             running.observe(name, lambda _, to=name: count(to))  # type: ignore[misc]
@@ -103,7 +103,7 @@ def run(
         try:
             if recorder is not None:
                 recorder.watch(running, streams or None)
-            running.start({name: _value(text) for name, text in map(_pair, sides)})
+            running.start({name: _value(text) for name, text in _pairs(sides).items()})
             feed(running, sources)
             done = True
         finally:
@@ -124,11 +124,16 @@ def run(
         click.echo(f"  {profile.name}: {process.count} calls, {process.mean / 1000:.2f} ms each")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f"{text!r} is not NAME=VALUE")
-    return name, value
+def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{text!r} is not NAME=VALUE")
+        if name in pairs:
+            raise click.UsageError(f"{name!r} is given twice: {pairs[name]} and {value}")
+        pairs[name] = value
+    return pairs
 
 
 def _value(text: str) -> Any:

@@ -311,6 +311,13 @@ def test_a_recording_without_the_stream_asked_for_is_told(tmp_path: Path, capsys
     assert 'no packet of a stream "in"; its streams are image' in capsys.readouterr().err
 
 
+def test_an_input_given_twice_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = tmp_path / "g.pbtxt"
+    graph.write_text(PASSING)
+    assert main(["graph", "run", str(graph), "--input-stream", "in=a.mp4", "--input-stream", "in=b.mp4"]) == 2
+    assert "'in' is given twice: a.mp4 and b.mp4" in capsys.readouterr().err
+
+
 def test_what_was_recorded_until_a_graph_failed_is_kept(tmp_path: Path) -> None:
     graph, old, new = tmp_path / "g.pbtxt", tmp_path / "a.pgrec", tmp_path / "b.pgrec"
     graph.write_text(PASSING)
