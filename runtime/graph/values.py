@@ -175,12 +175,15 @@ class _Source:
     def sized(self) -> bytes:
         return self.take(self.count())
 
-    def unpacked(self, size: int) -> bytes:
-        """`size` bytes out of deflated ones, and never more in memory."""
-        data = self.sized()
+    def claim(self, size: int) -> None:
+        """Take room for an array or picture."""
         if size > self.room:
             raise FormatError(f"an array or picture of {size} bytes is larger than any that is written")
         self.room -= size
+
+    def unpacked(self, size: int) -> bytes:
+        """`size` bytes out of deflated ones, and never more in memory."""
+        data = self.sized()
         unpack = zlib.decompressobj()
         try:
             whole = unpack.decompress(data, size + 1)
@@ -248,6 +251,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _get_scalar(source: _Source) -> Any:
     kind = _dtype(source)
+    source.claim(kind.itemsize)
     return np.frombuffer(source.take(kind.itemsize), kind)[0]
 
 
@@ -260,6 +264,7 @@ def _get_array(source: _Source) -> npt.NDArray[Any]:
     # NumPy multiplies the sides of empty arrays as well
     if rank > 32 or packed > 1 or kind.itemsize * math.prod(max(side, 1) for side in shape) > LARGEST:
         raise FormatError(f"no array is {kind}{list(shape)}")
+    source.claim(size)
     data = source.unpacked(size) if packed else source.sized()
     if len(data) != size:
         raise FormatError(f"an array {kind}{list(shape)} has {size} bytes, not {len(data)}")
@@ -277,6 +282,7 @@ def _get_picture(source: _Source) -> npt.NDArray[np.uint8]:
     height, width = source.numbers("II")
     if not height * width:
         raise FormatError("a picture has no pixels")
+    source.claim(3 * height * width)
     rows = np.frombuffer(source.unpacked(3 * height * width), np.uint8).reshape(height, width, 3)
     return np.add.accumulate(rows, axis=0, dtype=np.uint8)
 
