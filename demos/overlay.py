@@ -24,6 +24,7 @@ FACE: Colour = (130, 230, 190)
 _EDGE: Colour = (20, 24, 30)
 COLOURS = {"left": LEFT, "right": RIGHT, "middle": MIDDLE, "face": FACE}
 _FRACTION = 4  # bits of a pixel that OpenCV draws by
+_FARTHEST = 1 << 15  # pixels from the corner: what lies beyond is no place, and more than OpenCV takes
 LEAST_VISIBILITY = 0.5
 
 BODY_FROM = 11  # landmarks before are the face's
@@ -62,14 +63,14 @@ def _size(canvas: Rgb) -> tuple[int, int]:
 
 
 def _draw_face(canvas: Rgb, face: Landmarks) -> None:
-    points = _pixels(face, _size(canvas))
+    points = face.pixels(_size(canvas))
     fine = max(1.0, _extent(points) / 160)
     _dots(canvas, points, FACE, fine * 0.55)
     _lines(canvas, points, FACE_LINES, FACE, fine)
 
 
 def _draw_hand(canvas: Rgb, hand: Landmarks, side: Colour) -> None:
-    points = _pixels(hand, _size(canvas))
+    points = hand.pixels(_size(canvas))
     fine = max(1.0, _extent(points) / 70)
     _lines(canvas, points, topology.HAND, side, fine)
     _dots(canvas, points, MIDDLE, fine * 1.1)
@@ -77,7 +78,7 @@ def _draw_hand(canvas: Rgb, hand: Landmarks, side: Colour) -> None:
 
 def _draw_body(canvas: Rgb, pose: Landmarks, *, face: bool, hands: Collection[str]) -> None:
     """The skeleton, without head and fingers where face and `hands` are drawn by themselves."""
-    points = _pixels(pose, _size(canvas))
+    points = pose.pixels(_size(canvas))
     thick = max(1.0, min(_size(canvas)) / 240)
     if pose.visibility is not None:
         points[pose.visibility < LEAST_VISIBILITY] = np.nan
@@ -106,7 +107,7 @@ def _draw_boxes(canvas: Rgb, found: Detections) -> None:
 
 def _lit(canvas: Rgb, mask: npt.NDArray[np.float32]) -> Rgb:
     """The picture with all but the person darkened, and a line around the person."""
-    weights = np.clip(mask * (255 - _DARK) + _DARK, 0, 255).astype(np.uint8)
+    weights = (np.clip(np.nan_to_num(mask), 0, 1) * (255 - _DARK) + _DARK).astype(np.uint8)
     lit = np.asarray(cv2.multiply(canvas, cv2.merge([weights] * 3), scale=1 / 255), np.uint8)
     outlines, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(min(_size(canvas)) / 300))
@@ -114,18 +115,19 @@ def _lit(canvas: Rgb, mask: npt.NDArray[np.float32]) -> Rgb:
     return lit
 
 
-def _pixels(landmarks: Landmarks, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    return np.asarray(landmarks.points[:, :2] * np.array(size, np.float32), np.float32)
-
-
 def _extent(points: npt.NDArray[np.float32]) -> float:
-    return float((points.max(axis=0) - points.min(axis=0)).max())
+    places = points[_known(points)]
+    return float(np.ptp(places, axis=0).max()) if len(places) else 0.0
+
+
+def _known(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    return np.asarray((np.abs(points) < _FARTHEST).all(axis=1))
 
 
 def _lines(canvas: Rgb, points: npt.NDArray[np.float32], lines: Lines, colour: Colour, width: float) -> None:
-    """Lines along the indices, each above a darker, wider one; what is not a number is left out."""
-    fixed = np.where(np.isfinite(points), points, 0) * (1 << _FRACTION)
-    known: npt.NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
+    """Lines along the indices, each above a darker, wider one; what is no number or far away is left out."""
+    known = _known(points)
+    fixed = np.where(known[:, None], points, 0) * (1 << _FRACTION)
     pairs = [pair for pair in topology.edges(lines) if known[list(pair)].all()]
     for shade, wide in ((_EDGE, width + max(1.0, width * 0.5)), (colour, width)):
         for a, b in pairs:
@@ -134,6 +136,6 @@ def _lines(canvas: Rgb, points: npt.NDArray[np.float32], lines: Lines, colour: C
 
 
 def _dots(canvas: Rgb, points: npt.NDArray[np.float32], colour: Colour, radius: float) -> None:
-    for point in points[np.isfinite(points).all(axis=1)] * (1 << _FRACTION):
+    for point in points[_known(points)] * (1 << _FRACTION):
         center = point.astype(int).tolist()
         cv2.circle(canvas, center, round(radius * (1 << _FRACTION)), colour, -1, cv2.LINE_AA, _FRACTION)

@@ -147,7 +147,7 @@ def ours(every: list[Case], options: dict[str, Any], delegate: DelegateName) -> 
 def _pixels(landmarks: Landmarks | None, image: Image) -> Points | None:
     if landmarks is None:
         return None
-    return np.asarray(landmarks.points[:, :2] * np.array([image.shape[1], image.shape[0]]), np.float64)
+    return np.asarray(landmarks.pixels((image.shape[1], image.shape[0])), np.float64)
 
 
 def people_found(people: Path, delegate: DelegateName) -> dict[str, int]:

@@ -96,7 +96,8 @@ def _pipeline_again(recording: Recording) -> tuple[Packets, set[str]]:
     about = dict(recording.about)
     name = about.pop("pipeline", None)
     kinds = {key: type(value) for key, value in asdict(Settings()).items()}
-    if name not in PIPELINES or {key: type(value) for key, value in about.items()} != kinds:
+    fits = {key: type(value) for key, value in about.items()} == kinds
+    if not isinstance(name, str) or name not in PIPELINES or not fits:
         raise UsageError(
             f"{recording.file} was not recorded by `pocketgraph run`; give the graph it is for with --graph"
         )

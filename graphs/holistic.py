@@ -24,7 +24,6 @@ from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.rect import Size
 
-FACE, HAND, BODY = 468, 21, 33
 Part = Hand | Face | None
 _AHEAD = 3  # frames
 _Begun = tuple[Image, int, "PoseResult | None", dict[str, "Future[Part]"]]

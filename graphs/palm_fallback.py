@@ -87,7 +87,7 @@ class PalmFallback:
         size = image.shape[1], image.shape[0]
         windows: list[Rect] = []
         if pose is not None:
-            body = _pixels(pose, size)
+            body = pose.pixels(size)
             windows = [
                 _around(body[_WRIST[side]], _WINDOW * _width(body), size) for side in _SIDES if hands[side] is None
             ]
@@ -114,7 +114,7 @@ def side_score(hand: Hand, side: HandSide) -> float:
 
 def same_hand(one: Hand, other: Hand, size: Size) -> bool:
     """Whether the landmarks of two hands lie on each other."""
-    a, b = _pixels(one.landmarks, size), _pixels(other.landmarks, size)
+    a, b = one.landmarks.pixels(size), other.landmarks.pixels(size)
     return bool(np.hypot(*(a - b).T).mean() < _SAME * max(_extent(a), _extent(b)))
 
 
@@ -136,7 +136,7 @@ def _fit(hand: Hand | None, side: HandSide, pose: Landmarks | None, size: Size) 
     told = side_score(hand, side)
     if pose is None:
         return told
-    body, points = _pixels(pose, size), _pixels(hand.landmarks, size)
+    body, points = pose.pixels(size), hand.landmarks.pixels(size)
     width = _width(body)
     if not _SIZES[0] * width <= _extent(points) <= _SIZES[1] * width:
         return 0.0
@@ -159,7 +159,3 @@ def _around(place: FloatArray, side: float, size: Size) -> Rect:
 
 def _extent(points: FloatArray) -> float:
     return float(np.ptp(points, axis=0).max())
-
-
-def _pixels(landmarks: Landmarks, size: Size) -> FloatArray:
-    return np.asarray(landmarks.points[:, :2] * np.array(size, np.float32), np.float32)

@@ -205,7 +205,7 @@ def _is_limb(one: RawPose, other: RawPose, size: Size) -> bool:
 
 def _same(one: RawPose, other: RawPose, size: Size) -> bool:
     """Whether two poses are of one body."""
-    away = np.hypot(*(_pixels(one, _TRUNK, size) - _pixels(other, _TRUNK, size)).T)
+    away = np.hypot(*(_trunk(one, size) - _trunk(other, size)).T)
     shown, also = one.landmarks.presence, other.landmarks.presence
     assert shown is not None
     assert also is not None
@@ -213,16 +213,16 @@ def _same(one: RawPose, other: RawPose, size: Size) -> bool:
     return bool(np.average(away, weights=weights) < _SAME * max(_radius(one, size), _radius(other, size)))
 
 
-def _pixels(raw: RawPose, index: list[int], size: Size) -> FloatArray:
-    return np.asarray(raw.landmarks.points[index, :2] * np.array(size, np.float32), np.float32)
+def _trunk(raw: RawPose, size: Size) -> FloatArray:
+    return raw.landmarks.take(_TRUNK).pixels(size)
 
 
 def _place(raw: RawPose, size: Size) -> FloatArray:
     """The middle of the trunk, in pixels."""
-    return np.asarray(_pixels(raw, _TRUNK, size).mean(axis=0), np.float32)
+    return np.asarray(_trunk(raw, size).mean(axis=0), np.float32)
 
 
 def _radius(raw: RawPose, size: Size) -> float:
     """Of the circle around the body, in pixels."""
-    center, edge = raw.alignment.points[:2, :2] * np.array(size, np.float32)
+    center, edge = raw.alignment.pixels(size)[:2]
     return float(np.hypot(*(edge - center)))

@@ -25,6 +25,7 @@ FORMAT = "pocketgraph bench graph 1"
 PIPELINES = ("holistic", "pose", "hands", "face_mesh")
 BASELINE = "mediapipe"
 Found = dict[str, npt.NDArray[np.float32]]
+Agreement = tuple[float, float | None, float | None]
 Progress = Callable[[str, int, int], None]
 _WORKER = Path(__file__).with_name("worker.py")
 
@@ -36,7 +37,8 @@ class Row:
     `milliseconds` has the time a frame took in each round (the round's time over its frames), `latencies` that from
     handing over a frame to its result, of all frames. `ratio` is (times as fast as MediaPipe, low, high). `parts` says
     in which share of the frames a part was found, `agreement` for each part in which share of the frames both engines
-    found it or neither, and the median and 95th percentile of the distance of landmarks in pixels.
+    found it or neither, and the median and 95th percentile of the distance of landmarks in pixels, None where no frame
+    has it in both.
     """
 
     engine: str
@@ -50,7 +52,7 @@ class Row:
     load_seconds: float | None = None
     ratio: tuple[float, float, float] | None = None
     parts: dict[str, float] = field(default_factory=dict)
-    agreement: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    agreement: dict[str, Agreement] = field(default_factory=dict)
     stages: list[dict[str, Any]] | None = None
 
 
@@ -185,16 +187,15 @@ def _is_there(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.isfinite(points).all(axis=(1, 2)))
 
 
-def _agreement(found: Found, reference: Found, size: tuple[int, int]) -> dict[str, tuple[float, float, float]]:
-    result = {}
-    for name in dict.fromkeys([*found, *reference]):
-        if name not in found or name not in reference:
-            result[name] = (0.0, float("inf"), float("inf"))
-            continue
-        ours, theirs = _is_there(found[name]), _is_there(reference[name])
+def _agreement(found: Found, reference: Found, size: tuple[int, int]) -> dict[str, Agreement]:
+    result: dict[str, Agreement] = {}
+    for name, known in {**found, **reference}.items():
+        nowhere = np.full_like(known, np.nan)  # an engine does not name what it saw in no frame
+        mine, other = found.get(name, nowhere), reference.get(name, nowhere)
+        ours, theirs = _is_there(mine), _is_there(other)
         both = ours & theirs
-        away = (found[name][both] - reference[name][both]) * np.array(size, np.float32)
+        away = (mine[both] - other[both]) * np.array(size, np.float32)
         distances = np.hypot(away[..., 0], away[..., 1]).ravel()
-        median, p95 = np.percentile(distances, [50, 95]) if distances.size else (0.0, 0.0)
-        result[name] = (float((ours == theirs).mean()), float(median), float(p95))
+        median, p95 = np.percentile(distances, [50, 95]).tolist() if distances.size else (None, None)
+        result[name] = (float((ours == theirs).mean()), median, p95)
     return result

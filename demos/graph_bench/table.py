@@ -56,11 +56,11 @@ def _speeds(rows: Sequence[Row]) -> Table:
 
 
 def _agreement(row: Row) -> str:
-    return "; ".join(
-        f"{name} {100 * row.parts.get(name, 0):.0f}% of frames, as in MediaPipe in {100 * alike:.0f}%,"
-        f" {median:.2f} px apart (95 %: {p95:.2f})"
-        for name, (alike, median, p95) in row.agreement.items()
-    )
+    texts = []
+    for name, (alike, median, p95) in row.agreement.items():
+        text = f"{name} {100 * row.parts.get(name, 0):.0f}% of frames, as in MediaPipe in {100 * alike:.0f}%"
+        texts.append(text if median is None else f"{text}, {median:.2f} px apart (95 %: {p95:.2f})")
+    return "; ".join(texts)
 
 
 def _stages(row: Row) -> Table:

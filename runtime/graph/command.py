@@ -24,6 +24,7 @@ def graph() -> None:
 @click.option("--expand", "expanded", is_flag=True, help="Replace subgraphs by what is in them.")
 def show(file: Path, output: Path | None, expanded: bool) -> None:
     """Draw GRAPH as SVG, or print it as text, whichever form the file has."""
+    from pocketgraph.models.files import write_atomically
     from pocketgraph.runtime.graph.config import read_graph, to_text
     from pocketgraph.runtime.graph.show import draw
     from pocketgraph.runtime.graph.subgraphs import expand
@@ -34,7 +35,7 @@ def show(file: Path, output: Path | None, expanded: bool) -> None:
     if output is None:
         click.echo(to_text(config), nl=False)
         return
-    output.write_text(draw(config))
+    write_atomically(output, draw(config))
     click.echo(f"{output}: {len(config.node)} nodes")
 
 
@@ -75,7 +76,10 @@ def run(
     record: Path | None,
     streams: tuple[str, ...],
 ) -> None:
-    """Run GRAPH on files, and say how many packets came out of each output and how long each node took."""
+    """Run GRAPH on files, and say how many packets came out of each output and how long each node took.
+
+    What was recorded until an error or Ctrl-C is kept.
+    """
     from pocketgraph.models.staging import Staging
     from pocketgraph.runtime.graph.feed import feed, source_of
     from pocketgraph.runtime.graph.graph import CalculatorGraph
@@ -86,22 +90,28 @@ def run(
     def count(name: str) -> None:
         counts[name] += 1
 
-    with Staging([path for path in (trace, record) if path is not None]) as staging:
+    if trace is not None and trace == record:
+        raise click.UsageError(f"trace and recording both go to {trace}: give each its own name")
+    with Staging([trace] if trace else []) as staging, Staging([record] if record else []) as recorded:
         running = CalculatorGraph(file, threads=threads, profile=True)
-        sources = {name: source_of(running, name, path) for name, path in map(_pair, inputs)}
+        sources = {name: source_of(running, name, path) for name, path in _pairs(inputs).items()}
         for name in running.output_names():
             counts[name] = 0
             running.observe(name, lambda _, to=name: count(to))  # type: ignore[misc]
-        recorder = None if record is None else Recorder(staging.temporary(record), {"graph": file.name})
+        recorder = None if record is None else Recorder(recorded.temporary(record), {"graph": file.name})
+        done = False
         try:
             if recorder is not None:
                 recorder.watch(running, streams or None)
-            running.start({name: _value(text) for name, text in map(_pair, sides)})
+            running.start({name: _value(text) for name, text in _pairs(sides).items()})
             feed(running, sources)
+            done = True
         finally:
             running.close()
             if recorder is not None:
                 recorder.close()
+                if done or recorder.packets:
+                    recorded.commit()
         profiler = running.profiler
         assert profiler is not None
         if trace is not None:
@@ -114,11 +124,16 @@ def run(
         click.echo(f"  {profile.name}: {process.count} calls, {process.mean / 1000:.2f} ms each")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f"{text!r} is not NAME=VALUE")
-    return name, value
+def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{text!r} is not NAME=VALUE")
+        if name in pairs:
+            raise click.UsageError(f"{name!r} is given twice: {pairs[name]} and {value}")
+        pairs[name] = value
+    return pairs
 
 
 def _value(text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from pocketgraph.models.errors import GraphConfigError
 from pocketgraph.runtime.graph.calculator import Calculator
 from pocketgraph.runtime.graph.options import refuse_twice
-from pocketgraph.runtime.graph.ports import ANY, INPUT, KINDS, OUTPUT, SIDE_INPUT, SIDE_OUTPUT, Port
+from pocketgraph.runtime.graph.ports import ANY, INPUT, KINDS, OUTPUT, Port
 from pocketgraph.runtime.graph.tags import TagMap
 
 Type = type | tuple[type, ...]
@@ -106,8 +106,3 @@ class Contract:
 def input_names(contract: Contract) -> list[str]:
     """The streams a node reads, in the order of its tag map."""
     return contract.inputs.names()
-
-
-def side_names(contract: Contract) -> tuple[list[str], list[str]]:
-    """The side packets a node reads and writes."""
-    return contract.maps[SIDE_INPUT].names(), contract.maps[SIDE_OUTPUT].names()

@@ -17,10 +17,21 @@ def source_of(graph: CalculatorGraph, stream: str, file: str) -> Iterator[Packet
     if stream not in graph.input_names():
         raise UsageError(f'"{stream}" is not an input stream of the graph; those are {graph.input_names()}')
     if Path(file).is_file() and _is_recording(Path(file)):
-        return (packet for name, packet in Recording(file) if name == stream)
+        return _recorded(Recording(file), stream)
     from pocketgraph.runtime.vision.frames import read_frames
 
     return (Packet(frame, timestamp) for timestamp, frame in read_frames(file))
+
+
+def _recorded(recording: Recording, stream: str) -> Iterator[Packet]:
+    found = False
+    for name, packet in recording:
+        if name == stream:
+            found = True
+            yield packet
+    if not found:
+        names = ", ".join(recording.streams()) or "none"
+        raise UsageError(f'{recording.file} has no packet of a stream "{stream}"; its streams are {names}')
 
 
 def _is_recording(file: Path) -> bool:

@@ -41,11 +41,13 @@ _MOST_STREAMS = 1 << 16
 class Recorder:
     """Writes a recording; `about` is a dict of plain data that says what it is of.
 
-    Packets may come from any thread. Each is handed to the operating system before `write` returns.
+    Packets may come from any thread. Each is handed to the operating system before `write` returns; `packets` is how
+    many were.
     """
 
     def __init__(self, file: str | Path, about: Mapping[str, Any] | None = None) -> None:
         self._stream: BinaryIO = Path(file).open("wb")  # noqa: SIM115 - closed by `close`
+        self.packets = 0
         self._numbers: dict[str, int] = {}
         self._lock = threading.Lock()
         self._stream.write(MAGIC)
@@ -66,6 +68,7 @@ class Recorder:
                 self._block(b"S" + struct.pack("<H", self._numbers[stream]) + stream.encode())
             self._block(b"P" + struct.pack("<Hq", self._numbers[stream], int(packet.timestamp)) + value)
             self._stream.flush()
+            self.packets += 1
 
     def watch(self, graph: CalculatorGraph, streams: Collection[str] | None = None) -> None:
         """Record `streams` of `graph`, by default its inputs and outputs. Before it is started."""

@@ -46,7 +46,7 @@ RECORDS = {
 }
 """The dataclasses that may be in a file, by the module they live in."""
 LARGEST = 1 << 28
-"""Bytes of the largest array or picture, unpacked."""
+"""Bytes of all arrays and pictures of one value, unpacked."""
 
 _DEEPEST = 32
 _WORTH_PACKING = 4096
@@ -55,7 +55,7 @@ _DTYPE = re.compile(r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]c(8|16)")
 
 def encode(value: Any) -> bytes:
     """`value` as bytes. Raises `UsageError` for what is no plain data."""
-    out = bytearray()
+    out = _Target()
     _put(out, value, 0)
     return bytes(out)
 
@@ -69,7 +69,13 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def _put(out: bytearray, value: Any, depth: int) -> None:
+class _Target(bytearray):
+    """Bytes that grow at the end; `unpacked` are those of arrays and pictures before they are deflated."""
+
+    unpacked = 0
+
+
+def _put(out: _Target, value: Any, depth: int) -> None:
     if depth > _DEEPEST:
         raise UsageError(f"a value nested deeper than {_DEEPEST} cannot be recorded")
     if value is None or value is True or value is False:
@@ -114,10 +120,13 @@ def _put_bytes(out: bytearray, letter: bytes, data: bytes) -> None:
     out += letter + struct.pack("<I", len(data)) + data
 
 
-def _put_array(out: bytearray, letter: bytes, array: npt.NDArray[Any]) -> None:
+def _put_array(out: _Target, letter: bytes, array: npt.NDArray[Any]) -> None:
     kind = array.dtype.str
-    if not _DTYPE.fullmatch(kind) or array.nbytes > LARGEST or array.ndim > 32:
+    if not _DTYPE.fullmatch(kind) or array.ndim > 32:
         raise UsageError(f"an array {array.dtype}{list(array.shape)} cannot be recorded")
+    out.unpacked += array.nbytes
+    if out.unpacked > LARGEST:
+        raise UsageError(f"the arrays and pictures of a value have more than {LARGEST} bytes, which cannot be recorded")
     if letter == b"a" and array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
         _put_picture(out, array)
         return
@@ -143,10 +152,10 @@ def _put_picture(out: bytearray, picture: npt.NDArray[Any]) -> None:
 
 
 class _Source:
-    """Bytes that are taken from the front."""
+    """Bytes that are taken from the front; `room` is left for what arrays and pictures unpack to."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
+        self.data, self.at, self.room = data, 0, LARGEST
 
     def take(self, count: int) -> bytes:
         if count > len(self.data) - self.at:
@@ -166,6 +175,24 @@ class _Source:
 
     def sized(self) -> bytes:
         return self.take(self.count())
+
+    def claim(self, size: int) -> None:
+        """Take room for an array or picture."""
+        if size > self.room:
+            raise FormatError(f"an array or picture of {size} bytes is larger than any that is written")
+        self.room -= size
+
+    def unpacked(self, size: int) -> bytes:
+        """`size` bytes out of deflated ones, and never more in memory."""
+        data = self.sized()
+        unpack = zlib.decompressobj()
+        try:
+            whole = unpack.decompress(data, size + 1)
+        except zlib.error as error:
+            raise FormatError(f"an array or picture cannot be unpacked: {error}") from error
+        if len(whole) != size:
+            raise FormatError(f"an array or picture of {size} bytes unpacks to {len(whole)}")
+        return whole
 
     def text(self) -> str:
         try:
@@ -227,6 +254,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _get_scalar(source: _Source) -> Any:
     kind = _dtype(source)
+    source.claim(kind.itemsize)
     return np.frombuffer(source.take(kind.itemsize), kind)[0]
 
 
@@ -235,12 +263,12 @@ def _get_array(source: _Source) -> npt.NDArray[Any]:
     (rank,) = source.numbers("B")
     shape = source.numbers(f"{min(rank, 33)}I")
     (packed,) = source.numbers("B")
-    data = source.sized()
     size = kind.itemsize * math.prod(shape)
     # NumPy multiplies the sides of empty arrays as well
     if rank > 32 or packed > 1 or kind.itemsize * math.prod(max(side, 1) for side in shape) > LARGEST:
         raise FormatError(f"no array is {kind}{list(shape)}")
-    data = _unpacked(data, size) if packed else data
+    source.claim(size)
+    data = source.unpacked(size) if packed else source.sized()
     if len(data) != size:
         raise FormatError(f"an array {kind}{list(shape)} has {size} bytes, not {len(data)}")
     return np.frombuffer(data, kind).reshape(shape).copy()
@@ -257,22 +285,9 @@ def _get_picture(source: _Source) -> npt.NDArray[np.uint8]:
     height, width = source.numbers("II")
     if not height * width:
         raise FormatError("a picture has no pixels")
-    rows = np.frombuffer(_unpacked(source.sized(), 3 * height * width), np.uint8).reshape(height, width, 3)
+    source.claim(3 * height * width)
+    rows = np.frombuffer(source.unpacked(3 * height * width), np.uint8).reshape(height, width, 3)
     return np.add.accumulate(rows, axis=0, dtype=np.uint8)
-
-
-def _unpacked(data: bytes, size: int) -> bytes:
-    """`size` bytes out of deflated ones, and never more in memory."""
-    if size > LARGEST:
-        raise FormatError(f"an array or picture of {size} bytes is larger than any that is written")
-    unpack = zlib.decompressobj()
-    try:
-        whole = unpack.decompress(data, size + 1)
-    except zlib.error as error:
-        raise FormatError(f"an array or picture cannot be unpacked: {error}") from error
-    if len(whole) != size:
-        raise FormatError(f"an array or picture of {size} bytes unpacks to {len(whole)}")
-    return whole
 
 
 def _get_message(source: _Source) -> Message:

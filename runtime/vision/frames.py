@@ -97,7 +97,10 @@ def _check_file(path: Path) -> None:
 
 
 def _picture(name: str) -> Image:
-    pixels = cv2.imread(name, cv2.IMREAD_COLOR)
+    try:
+        pixels = cv2.imread(name, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise FormatError(f"the picture {name} cannot be decoded: {error.err}") from error
     if pixels is None:
         raise FormatError(f"the picture {name} cannot be decoded: it is damaged")
     return _rgb(pixels)

@@ -37,6 +37,10 @@ class Landmarks(Comparable):
         presence = None if self.presence is None else self.presence[index]
         return Landmarks(self.points[index], visibility, presence)
 
+    def pixels(self, size: Size) -> FloatArray:
+        """x and y of normalised landmarks in a picture of `size` (width, height), in pixels, `[n, 2]`."""
+        return np.asarray(self.points[:, :2] * np.array(size, np.float32), np.float32)
+
 
 def sigmoid(values: FloatArray) -> FloatArray:
     """1 / (1 + exp(-x)), elementwise, without overflow."""

@@ -65,7 +65,8 @@ def test_parts_agree_where_both_or_neither_found_them() -> None:
     ours["pose"][1] = np.nan
     agreement = _agreement(ours, theirs, (100, 200))
     assert agreement["pose"] == pytest.approx((0.75, np.hypot(1, 2), np.hypot(1, 2)), rel=1e-4)
-    assert agreement["face"] == (0.0, float("inf"), float("inf"))
+    assert agreement["face"] == (0.0, None, None)
+    assert _agreement(theirs, ours, (100, 200))["face"] == (0.0, None, None)
     assert Row("pocketgraph", "call", 2).agreement == {}
 
 

@@ -63,6 +63,20 @@ def test_what_the_body_hides_is_left_out() -> None:
     np.testing.assert_array_equal(overlay(picture, Found(hidden)), picture)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e12, -1e30, 1e5])
+def test_what_is_no_place_is_left_out(wrong: float) -> None:
+    picture = np.full((200, 400, 3), 128, np.uint8)
+    pose, hand, face = (_line(count, x) for count, x in ((33, 0.2), (21, 0.4), (468, 0.8)))
+    for part in (pose, hand, face):
+        part.points[::2] = wrong
+    box = Detections(*(np.full(shape, wrong, np.float32) for shape in ((1, 4), (1, 6, 2), (1,))))
+    found = Found(pose, None, (FoundHand("left", hand),), (face,), box)
+    changed = (overlay(picture, found) != 128).any(axis=(0, 2))
+    assert changed[[80, 160, 320]].all()
+    assert not changed[:60].any()
+    overlay(picture, Found(mask=np.full((200, 400), wrong, np.float32)))
+
+
 @pytest.mark.data
 @pytest.mark.zoo
 @pytest.mark.parametrize("name", PIPELINES)

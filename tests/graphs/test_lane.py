@@ -39,18 +39,18 @@ def test_a_busy_lane_holds_no_worker_that_another_could_use() -> None:
 
     def block() -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     with ThreadPoolExecutor(2) as pool:
         blocked, free = Lane(pool), Lane(pool)
         first = blocked.submit(block)
-        assert begun.wait(10)
+        assert begun.wait(60)
         second = blocked.submit(lambda: "later")
-        assert free.submit(lambda: "now").result(10) == "now"
+        assert free.submit(lambda: "now").result(60) == "now"
         assert not second.done()
         go_on.set()
-        first.result(10)
-        assert second.result(10) == "later"
+        first.result(60)
+        assert second.result(60) == "later"
 
 
 def test_an_error_is_its_own_futures_and_the_lane_goes_on() -> None:
@@ -58,23 +58,23 @@ def test_an_error_is_its_own_futures_and_the_lane_goes_on() -> None:
         lane = Lane(pool)
         bad, good = lane.submit(int, "x"), lane.submit(int, "7")
         with pytest.raises(ValueError, match="invalid literal"):
-            bad.result(10)
-        assert good.result(10) == 7
+            bad.result(60)
+        assert good.result(60) == 7
 
 
 def test_work_may_submit_to_other_lanes() -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = Lane(pool, stays=True), Lane(pool)
-        inner = first.submit(lambda: second.submit(lambda: 5)).result(10)
-        assert inner.result(10) == 5
+        inner = first.submit(lambda: second.submit(lambda: 5)).result(60)
+        assert inner.result(60) == 5
 
 
 def test_what_was_submitted_before_the_workers_shut_down_is_done() -> None:
     pool = ThreadPoolExecutor(1)
     lane = Lane(pool)
     go_on = threading.Event()
-    lane.submit(go_on.wait, 10)
+    lane.submit(go_on.wait, 60)
     later = [lane.submit(int, str(index)) for index in range(3)]
     pool.shutdown(wait=False)
     go_on.set()
-    assert [future.result(10) for future in later] == [0, 1, 2]
+    assert [future.result(60) for future in later] == [0, 1, 2]

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from pocketgraph.__main__ import main
 from pocketgraph.models.errors import FormatError, GraphRuntimeError, UsageError
-from pocketgraph.runtime.graph import CalculatorGraph, Packet, Timestamp, parse_text, testing
+from pocketgraph.runtime.graph import CalculatorGraph, Packet, Timestamp, parse_text, testing, values
 from pocketgraph.runtime.graph.feed import feed, source_of
 from pocketgraph.runtime.graph.recording import MAGIC, Recorder, Recording, replay
 from pocketgraph.runtime.graph.values import decode, encode
@@ -163,6 +163,18 @@ def test_what_lies_about_itself_is_refused(data: bytes, message: str) -> None:
         decode(data)
 
 
+def test_many_small_bytes_do_not_unpack_to_more_than_a_value_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "LARGEST", 100_000)
+    zeros = np.zeros(40_000, np.uint8)
+    assert [part.sum() for part in decode(encode([zeros, zeros]))] == [0, 0]
+    with pytest.raises(UsageError, match="more than 100000 bytes"):
+        encode([zeros] * 3)
+    with pytest.raises(FormatError, match="larger than any"):
+        decode(b"l\x03\x00\x00\x00" + 3 * encode(zeros))
+    with pytest.raises(FormatError, match="larger than any"):
+        decode(b"l\x03\x00\x00\x00" + 3 * encode(zeros[:39_999].reshape(1, -1, 3)))
+
+
 def _write(file: Path, count: int = 5) -> list[tuple[str, int, Any]]:
     written = []
     with Recorder(file, {"what": "a test"}) as recorder:
@@ -288,6 +300,40 @@ def test_the_commands_run_record_trace_and_replay_a_graph(tmp_path: Path) -> Non
     assert main(["graph", "run", str(graph), "--input-stream", f"image={recording}"]) == 0
     assert main(["replay", str(recording)]) == 2
     assert main(["graph", "run", str(graph), "--input-stream", f"picture={recording}"]) == 2
+
+
+def test_a_recording_without_the_stream_asked_for_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = tmp_path / "g.pbtxt"
+    graph.write_text(PASSING)
+    with Recorder(tmp_path / "a.pgrec") as recorder:
+        recorder.write("image", Packet(1, 0))
+    assert main(["graph", "run", str(graph), "--input-stream", f"in={tmp_path / 'a.pgrec'}"]) == 2
+    assert 'no packet of a stream "in"; its streams are image' in capsys.readouterr().err
+
+
+def test_an_input_given_twice_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = tmp_path / "g.pbtxt"
+    graph.write_text(PASSING)
+    assert main(["graph", "run", str(graph), "--input-stream", "in=a.mp4", "--input-stream", "in=b.mp4"]) == 2
+    assert "'in' is given twice: a.mp4 and b.mp4" in capsys.readouterr().err
+
+
+def test_what_was_recorded_until_a_graph_failed_is_kept(tmp_path: Path) -> None:
+    graph, old, new = tmp_path / "g.pbtxt", tmp_path / "a.pgrec", tmp_path / "b.pgrec"
+    graph.write_text(PASSING)
+    with Recorder(old) as recorder:
+        for time in (0, 1, 1):
+            recorder.write("in", Packet(time, time))
+    inputs = ["--input-stream", f"in={old}", "--threads", "0"]
+    assert main(["graph", "run", str(graph), *inputs, "--record", str(new)]) == 2
+    assert Recording(new).streams() == {"in": 2, "out": 2}
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.pgrec", "b.pgrec", "g.pbtxt"]
+
+
+@pytest.mark.parametrize("about", [{"pipeline": ["hands"]}, {"pipeline": "hands", "threads": "many"}])
+def test_what_a_recording_says_it_is_about_is_not_believed(tmp_path: Path, about: dict[str, Any]) -> None:
+    Recorder(tmp_path / "a.pgrec", about).close()
+    assert main(["replay", str(tmp_path / "a.pgrec")]) == 2
 
 
 def test_files_for_several_inputs_go_in_by_timestamp(tmp_path: Path) -> None:

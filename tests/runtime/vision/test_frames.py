@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -62,6 +63,16 @@ def test_a_picture_is_one_frame(tmp_path: Path) -> None:
     (only,) = read_frames(str(path))
     assert only[0] == 0
     np.testing.assert_array_equal(only[1], np.full((5, 7, 3), (200, 0, 0)))
+
+
+def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(FormatError, match="cannot be decoded"):
+        next(read_frames(tmp_path / "a.png"))
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
