@@ -83,7 +83,7 @@ def test_a_format_changes_without_pruning_or_calibration(capsys, place) -> None:
     assert data["sparsity"] == 0
     assert not list(place.rglob("*.part*"))
     x = np.load("inputs.npy")[:1]
-    with load_model("model.tflite") as dense, load_model("new/model.onnx") as converted:
+    with load_model("model.tflite", "litert") as dense, load_model("new/model.onnx", "onnxruntime") as converted:
         np.testing.assert_allclose(converted(x), dense(x), atol=1e-5)
 
 
@@ -227,7 +227,7 @@ def test_an_output_from_before_is_replaced(capsys) -> None:
 
 def test_a_model_may_be_converted_onto_itself(capsys) -> None:
     run(capsys, "convert model.tflite -o model.tflite --dtype f16")
-    with load_model("model.tflite") as model:
+    with load_model("model.tflite", "litert") as model:
         assert model.inputs[0].shape == (1, 2 * SIDE, 2 * SIDE, 3)
 
 
@@ -362,7 +362,7 @@ def test_a_net_that_reads_channels_first_is_calibrated_with_pictures(capsys) -> 
     assert data["outputs"][0]["verification"]["outputs"][0]["snr_db"] > 3
     assert Path("r.html").read_text().count("data:image/jpeg") == 2
     x = np.random.default_rng(0).random((1, 3, 24, 20), np.float32)
-    with load_model("out.tflite") as sparse, load_model("out.onnx") as other:
+    with load_model("out.tflite", "litert") as sparse, load_model("out.onnx", "onnxruntime") as other:
         np.testing.assert_allclose(sparse(x), other(x), atol=1e-4)
 
 

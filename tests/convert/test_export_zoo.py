@@ -50,7 +50,7 @@ def test_exported_zoo_models_agree_and_run_sparse_where_they_can(name: str, tmp_
 
 
 def run(model: Model | Path, pictures: list[np.ndarray]) -> list[np.ndarray]:
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         results = runnable(*pictures)
     return list(results) if isinstance(results, tuple) else [results]
 

@@ -32,7 +32,7 @@ def run(model: Model) -> list[Array]:
     """All outputs for the same random input."""
     model.validate()
     rng = np.random.default_rng(0)
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         results = runnable(*[rng.random(spec.shape, np.float32) for spec in runnable.inputs])
     return list(results) if isinstance(results, tuple) else [results]
 
@@ -134,7 +134,7 @@ def test_transposed_convolution_becomes_depth_to_space(*, custom: bool) -> None:
     if custom:
         x = rng.random((1, 6, 6, 8), np.float32)
         expected = np.einsum("nhwc,oijc->nhiwjo", x, weights.dense()).reshape(1, 12, 12, 3) + np.array([1, 2, 3])
-        with load_model(after) as runnable:
+        with load_model(after, "litert") as runnable:
             np.testing.assert_allclose(runnable(x), expected, atol=1e-5)
     else:
         assert_equal_outputs(before, after)

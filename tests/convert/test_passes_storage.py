@@ -25,7 +25,7 @@ PICTURE = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
 
 
 def run(model: Model, *inputs: Array) -> Array:
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         result = runnable(*inputs)
     assert isinstance(result, np.ndarray)
     return result
@@ -168,7 +168,7 @@ def test_a_quantised_mobilenet_classifies_as_before(shared_data: Path) -> None:
     model = read_tflite(path)
     Dequantize()(model)
     agreed = 0
-    with load_model(path) as whole, load_model(model) as real:
+    with load_model(path, "litert") as whole, load_model(model, "litert") as real:
         for picture in pictures:
             pixels = crop.resize(cv2.cvtColor(cv2.imread(str(picture)), cv2.COLOR_BGR2RGB), 224, 224)
             first, second = whole(pixels[None]), real((pixels[None].astype(np.float32) - 128) / np.float32(128))

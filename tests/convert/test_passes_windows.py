@@ -21,7 +21,7 @@ def run(model: Model, seed: int = 0) -> list[Array]:
     """All outputs for the same random input."""
     model.validate()
     rng = np.random.default_rng(seed)
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         results = runnable(*[rng.standard_normal(spec.shape).astype(np.float32) for spec in runnable.inputs])
     return list(results) if isinstance(results, tuple) else [results]
 

@@ -64,7 +64,7 @@ CALIBRATION = Calibration({"image": pictures(48, 1)}, [str(i) for i in range(48)
 
 
 def outputs(model: Model, seed: int = 2) -> np.ndarray:
-    with load_model(model) as engine:
+    with load_model(model, "litert") as engine:
         return np.concatenate([engine(x[None]) for x in pictures(64, seed)])
 
 
@@ -120,7 +120,7 @@ def test_reestimation_restores_mean_and_variance_before_the_activation() -> None
             op = next(op for op in net.main.ops if op.name == name)
             op.attrs["fused_activation_function"] = "NONE"
             part = Model([net.main.extract(op.outputs)])
-            with load_model(part) as engine:
+            with load_model(part, "litert") as engine:
                 y = np.concatenate([engine(x[None]) for x in CALIBRATION.inputs["image"]]).reshape(
                     -1, op.outputs[0].shape[-1]
                 )
@@ -140,7 +140,7 @@ def test_a_layer_makes_up_for_the_shortcut_it_is_added_to(monkeypatch: pytest.Mo
         values = []
         for net in (dense, model):
             tensor = next(t for t in net.main.tensors() if t.name == "sum")
-            with load_model(Model([net.main.extract([tensor])])) as engine:
+            with load_model(Model([net.main.extract([tensor])]), "litert") as engine:
                 values.append(np.concatenate([engine(x[None]) for x in pictures(32, 3)]))
         return float(((values[0] - values[1]) ** 2).sum())
 

@@ -71,7 +71,7 @@ def _zeros(model: Model) -> dict[str, np.ndarray]:
 
 
 def _outputs(model: Model, inputs: np.ndarray) -> list[np.ndarray]:
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         rows = [runnable(x[None]) for x in inputs]
     return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 

@@ -81,7 +81,7 @@ def residual_net() -> Model:
 
 def outputs(model: Model) -> list[np.ndarray]:
     x = np.random.default_rng(1).normal(size=model.main.inputs[0].shape).astype(np.float32)
-    with load_model(model) as engine:
+    with load_model(model, "litert") as engine:
         found = engine(x)
     return list(found) if isinstance(found, tuple) else [found]
 

@@ -101,7 +101,7 @@ def _model(kind: str, operands: list[Any], attrs: dict[str, Any], shape: tuple[i
 
 def _reference(model: Model, inputs: list[np.ndarray]) -> list[np.ndarray]:
     """LiteRT's outputs, picture by picture."""
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         rows = [runnable(*[x[i : i + 1] for x in inputs]) for i in range(len(inputs[0]))]
     rows = [row if isinstance(row, tuple) else (row,) for row in rows]
     return [np.concatenate(parts) for parts in zip(*rows, strict=True)]

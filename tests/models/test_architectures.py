@@ -66,7 +66,7 @@ def test_widths_are_rounded_as_the_family_does() -> None:
 )
 def test_random_nets_run_and_answer_depends_on_the_picture(model: Model) -> None:
     random = np.random.default_rng(0)
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         answers = [runnable(random.uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)) for _ in range(2)]
     for answer in answers:
         assert answer.shape == (1, 10)
@@ -156,7 +156,7 @@ def test_efficientnet_folds_batch_norm_into_the_stem() -> None:
     model.graphs[0] = model.main.extract([stem])
     model.signatures.clear()
     picture = np.random.default_rng(1).uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         found = runnable(picture)
     padded = np.pad(picture[0], ((0, 1), (0, 1), (0, 0)))  # TensorFlow's SAME: all of the odd padding at the end
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (0, 1))[::2, ::2]
@@ -193,7 +193,7 @@ def _top_1(model: Model, preprocess: Preprocess, data: Path) -> float:
     pictures = sorted((data / "imagenet" / "images").glob("*.JPEG"))[::4]
     assert len(pictures) == 100
     right = 0
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         for path in pictures:
             pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
             probabilities = runnable(preprocess(pixels, 224, 224)[None])

@@ -48,7 +48,7 @@ def test_several_inputs_and_outputs_keep_names_order_and_values(keras: Any, tmp_
     assert [(t.name, t.shape) for t in graph.main.outputs] == [("output_0", (1, 2)), ("output_1", (1, 1))]
     assert all(t.shape_signature in (None, t.shape) for t in graph.main.inputs)
     inputs = _values((1, 4), (1, 3))
-    with load_model(graph) as ours:
+    with load_model(graph, "litert") as ours:
         for found, expected in zip(ours(*inputs), model(inputs), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -61,7 +61,7 @@ def test_a_saved_model_is_read_by_its_serving_signature(keras: Any, tmp_path: Pa
     graph = read_model(tmp_path / "saved")
     assert [t.name for t in graph.main.inputs] == ["narrow", "wide"], "a SavedModel keeps no order: by name"
     wide, narrow = _values((1, 4), (1, 3))
-    with load_model(graph) as ours:
+    with load_model(graph, "litert") as ours:
         found = ours.run({"wide": wide, "narrow": narrow})
     pair, single = model([wide, narrow])
     np.testing.assert_allclose(found["output_0"], pair, atol=1e-6)
@@ -100,7 +100,7 @@ def test_a_mobilenet_v3_comes_out_folded_and_equal(keras: Any, tmp_path: Path) -
     assert graph.main.inputs[0].shape == (1, 64, 64, 3)
     picture = random.uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
     expected = np.asarray(model(picture, training=False))
-    with load_model(graph) as ours:
+    with load_model(graph, "litert") as ours:
         np.testing.assert_allclose(ours(picture), expected, atol=1e-4 * np.ptp(expected))
 
 

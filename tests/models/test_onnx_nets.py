@@ -83,7 +83,7 @@ def check(model: Model, source: Model | bytes, limit: float) -> bytes:
     """Write, run, read back, run; the .onnx bytes."""
     x = feeds(model)
     content = write_onnx(model)
-    with load_model(source) as original, load_model(content) as exported:
+    with load_model(source, "litert") as original, load_model(content, "onnxruntime") as exported:
         want = original.run(x)
         assert distance(exported.run(x), want) < limit
     back = read_onnx(content)
@@ -127,7 +127,7 @@ def test_quantised_nets_are_pairs_of_quantize_and_dequantize(shared_data: Path) 
     assert kinds(content)["Transpose"] == 1
     assert len(content) < 1.1 * path.stat().st_size
     x = feeds(model)
-    with load_model(path) as original, load_model(content) as exported:
+    with load_model(path, "litert") as original, load_model(content, "onnxruntime") as exported:
         want, found = original(*x.values()), exported(*x.values())
     assert isinstance(want, np.ndarray)
     assert isinstance(found, np.ndarray)
@@ -158,7 +158,7 @@ def test_quantised_per_channel() -> None:
     content = write_onnx(model)
     assert kinds(content)["QuantizeLinear"] == 1
     pixels = random.integers(-128, 128, x.shape).astype(np.int8)
-    with load_model(model, "litert") as original, load_model(content) as exported:
+    with load_model(model, "litert") as original, load_model(content, "onnxruntime") as exported:
         want, found = original(pixels), exported(pixels)
     assert isinstance(want, np.ndarray)
     assert isinstance(found, np.ndarray)
@@ -193,7 +193,7 @@ def test_mostly_zero_weights_can_stay_sparse(zeros: float, dtype: type[np.generi
     assert len(kept) == stored
     assert len(content) < len(write_onnx(model)) or not stored
     x = feeds(model)
-    with load_model(model, "litert") as original, load_model(content) as exported:
+    with load_model(model, "litert") as original, load_model(content, "onnxruntime") as exported:
         np.testing.assert_allclose(exported.run(x)["y"], original.run(x)["y"], rtol=1e-5, atol=1e-5)
     weights = read_onnx(content).main.ops[0].input(1)
     np.testing.assert_array_equal(weights.dense(), dense.astype(np.float32))
@@ -219,7 +219,7 @@ def test_a_transposed_convolution_that_mediapipe_keeps_as_custom_op() -> None:
     op = Op("CUSTOM", [x, weights, bias], [y], custom_code="Convolution2DTransposeBias", custom_options=options)
     model = Model([Graph("main", [x], [y], [op])])
     picture = random.standard_normal(x.shape).astype(np.float32)
-    with load_model(model, "litert") as original, load_model(write_onnx(model)) as exported:
+    with load_model(model, "litert") as original, load_model(write_onnx(model), "onnxruntime") as exported:
         np.testing.assert_allclose(exported(picture), original(picture), rtol=1e-5, atol=1e-5)
 
 
@@ -249,7 +249,7 @@ def test_atrous_convolutions_become_dilated_ones(pads: tuple[tuple[int, int], ..
     content = write_onnx(model)
     assert kinds(content) == Counter(Transpose=2, Conv=1, Pad=0 if same else 1) - Counter()
     picture = random.standard_normal(x.shape).astype(np.float32)
-    with load_model(model, "litert") as original, load_model(content) as exported:
+    with load_model(model, "litert") as original, load_model(content, "onnxruntime") as exported:
         np.testing.assert_allclose(exported(picture), original(picture), rtol=1e-4, atol=1e-5)
 
 

@@ -248,7 +248,11 @@ def test_onnx_and_back_gives_what_litert_gives(name: str, moved: bool) -> None:
     model = CASES[name].model(moved=moved)
     feeds = {t.name: RANDOM.standard_normal(t.shape).astype(np.float32) for t in model.main.inputs}
     content = write_onnx(model)
-    with load_model(model) as expected, load_model(content) as onnx, load_model(read_onnx(content)) as back:
+    with (
+        load_model(model, "litert") as expected,
+        load_model(content, "onnxruntime") as onnx,
+        load_model(read_onnx(content), "litert") as back,
+    ):
         want = expected.run(feeds)
         for found in (onnx.run(feeds), back.run(feeds)):
             assert list(found) == list(want)

@@ -263,11 +263,11 @@ def test_litert_gives_what_onnx_runtime_gives(name: str) -> None:
     model.validate()
     (x,) = model.main.inputs
     feeds = {"x": RANDOM.standard_normal(x.shape).astype(np.float32)}
-    with load_model(content) as expected, load_model(model, "litert") as found:
+    with load_model(content, "onnxruntime") as expected, load_model(model, "litert") as found:
         want, got = expected.run(feeds)["y"], found.run(feeds)["y"]
         assert got.dtype == want.dtype
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-5)
-    with load_model(write_onnx(model)) as again:
+    with load_model(write_onnx(model), "onnxruntime") as again:
         np.testing.assert_allclose(again.run(feeds)["y"], want, rtol=1e-4, atol=2e-5)
 
 

@@ -96,7 +96,7 @@ def test_a_chain_computes_what_its_layers_say_with_batch_norm_folded(tmp_path: P
         "PAD", "CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "CONV_2D", "SOFTMAX", "RESHAPE",
     ]  # fmt: skip
     picture = RANDOM.uniform(-1, 1, (6, 6, 3))
-    with load_model(model) as runnable:
+    with load_model(model, "litert") as runnable:
         found = runnable(picture[None].astype(np.float32))
     np.testing.assert_allclose(found[0], _expected(picture), atol=1e-5)
 

@@ -111,7 +111,7 @@ def test_a_rewritten_model_computes_the_same_bits(name: str) -> None:
     again = read_tflite(rewritten)
     assert (again.metadata, again.files, again.description) == (model.metadata, model.files, model.description)
     rng = np.random.default_rng(1)
-    with load_model(original) as first, load_model(rewritten) as second:
+    with load_model(original, "litert") as first, load_model(rewritten, "litert") as second:
         inputs = {spec.name: rng.random(spec.shape, np.float32) for spec in first.inputs}
         wanted, got = first.run(inputs), second.run(inputs)
     assert list(wanted) == list(got)
@@ -164,7 +164,7 @@ def test_a_sparse_model_of_ours_computes_what_its_dense_twin_does(block: int) ->
 
     assert len(network(sparse=True)) < 0.8 * len(network(sparse=False))
     picture = rng.random((1, 8, 8, 16), np.float32)
-    with load_model(network(sparse=True)) as first, load_model(network(sparse=False)) as second:
+    with load_model(network(sparse=True), "litert") as first, load_model(network(sparse=False), "litert") as second:
         np.testing.assert_allclose(first(picture), second(picture), rtol=0, atol=1e-6)
 
 
@@ -181,7 +181,7 @@ def test_a_loop_over_graphs_runs() -> None:
     ]
     data = write_tflite(Model(graphs))
     assert [graph.name for graph in read_tflite(data).graphs] == ["main", "condition", "body"]
-    with load_model(write_tflite(read_tflite(data))) as model:
+    with load_model(write_tflite(read_tflite(data)), "litert") as model:
         assert model(np.float32([3])).tolist() == [192]
 
 
