@@ -16,6 +16,7 @@ import pytest
 from pocketgraph.graphs import FaceDetection, FaceMesh, Hands, Holistic, Pose, SelfieSegmentation, Timed, streaming
 from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.camera import Camera
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 
@@ -158,6 +159,25 @@ def test_live_an_error_of_the_source_arrives() -> None:
     stream = Counting(pause=0.05).stream(frames(), "live")
     with pytest.raises(OSError, match="the cable is out"):
         list(stream)
+
+
+def test_live_a_camera_that_vanishes_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shows = [[1], [2]]
+
+    def reading(_camera: Any) -> Iterator[tuple[int, Image]]:
+        for number in shows.pop(0) if shows else []:
+            yield 0, _frame(number)
+            time.sleep(0.05)
+
+    camera = Camera(0, reading, tries=1, first_wait=0.01, say=streaming._log.warning)
+    monkeypatch.setattr(streaming, "open_source", lambda *_: camera)
+    seen = []
+    with pytest.raises(UsageError, match="did not come back in 1 attempts"):
+        seen.extend(one.found for one in Counting().stream(0, "live"))
+    assert seen == [1, 2]
+    assert "camera 0 is back" in caplog.text
 
 
 def test_leaving_a_stream_closes_its_file(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
