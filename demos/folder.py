@@ -26,12 +26,9 @@ class Folder:
             raise UsageError(f"there is no picture in {folder} that OpenCV can read")
         self.count = len(self.pictures)
         self.skipped = 0
-        self.current = self.pictures[0]
-        """The picture that the last frame came from."""
 
     def __iter__(self) -> Iterator[tuple[int, Image]]:
         for number, file in enumerate(self.pictures):
-            self.current = file
             try:
                 _, picture = next(iter(read_frames(file)))
             except FormatError:
@@ -39,8 +36,9 @@ class Folder:
                 continue
             yield number * FRAME_US, picture
 
-    def stop(self) -> None:
-        """Nothing waits here."""
+    def picture_at(self, timestamp_us: int) -> Path:
+        """The picture that a frame came from."""
+        return self.pictures[timestamp_us // FRAME_US]
 
     def __enter__(self) -> Self:
         return self

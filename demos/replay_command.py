@@ -88,9 +88,9 @@ def _graph_again(graph: Path, recording: Recording) -> tuple[Packets, set[str]]:
 
 
 def _pipeline_again(recording: Recording) -> tuple[Packets, set[str]]:
-    from dataclasses import asdict, fields
+    from dataclasses import asdict
 
-    from pocketgraph.demos.pipelines import PIPELINES, Found, Pipeline, Settings
+    from pocketgraph.demos.pipelines import PIPELINES, Pipeline, Settings
     from pocketgraph.models.errors import UsageError
 
     about = dict(recording.about)
@@ -105,11 +105,7 @@ def _pipeline_again(recording: Recording) -> tuple[Packets, set[str]]:
     try:
         for stream, packet in recording:
             if stream == "image":
-                if pipeline.settings.static:
-                    pipeline.reset()
-                found = pipeline(packet.value, packet.timestamp)
-                for result, value in found.streams().items():
-                    fresh[result, packet.timestamp] = _digest(value)
+                fresh["record", packet.timestamp] = _digest(pipeline(packet.value, packet.timestamp).to_json())
     finally:
         pipeline.close()
-    return fresh, {field.name for field in fields(Found)}
+    return fresh, {"record"}

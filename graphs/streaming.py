@@ -31,6 +31,7 @@ Video = str | os.PathLike[str] | int | Iterable[Image] | Iterable[tuple[int, Ima
 FRAME_US = 33_333
 """Microseconds between frames whose time is not told, as MediaPipe's solutions assume: 30 a second."""
 _MODES = "image", "video", "live"
+_PATIENCE = 1.0  # seconds to wait at the end for frames that may never come
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _newest(video: Video) -> Generator[tuple[int | None, Image], None, None]:
     frames = frames_of(video)
     if isinstance(video, (str, os.PathLike)):
         frames = _paced(frames)
-    with Ahead(frames, newest=True, name="live") as ahead:
+    with Ahead(frames, newest=True, patience=_PATIENCE, name="live") as ahead:
         yield from ahead
 
 

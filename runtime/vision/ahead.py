@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 from typing_extensions import Self
 
 Item = TypeVar("Item")
-_PATIENCE = 2.0  # seconds to wait for the thread at the end: a dead camera may never answer
 
 
 class Ahead(Generic[Item]):
@@ -19,12 +18,22 @@ class Ahead(Generic[Item]):
 
     Where there is no more room the thread waits, or, with `newest`, the oldest item gives way and is counted in
     `passed_over`. An error of `source` is raised here, after the items before it. The thread starts with the first item
-    that is asked for; it closes a generator that it read from.
+    that is asked for; it closes a generator that it read from. `close` waits for it, but no longer than `patience`
+    seconds where that is told: a dead camera may never answer.
     """
 
-    def __init__(self, source: Iterable[Item], room: int = 1, *, newest: bool = False, name: str = "ahead") -> None:
+    def __init__(
+        self,
+        source: Iterable[Item],
+        room: int = 1,
+        *,
+        newest: bool = False,
+        patience: float | None = None,
+        name: str = "ahead",
+    ) -> None:
         self.passed_over = 0
-        self._source, self._room, self._newest, self._name = source, room, newest, name
+        self._source, self._room, self._newest = source, room, newest
+        self._patience, self._name = patience, name
         self._changed = threading.Condition()
         self._items: deque[Item] = deque()
         self._error: BaseException | None = None
@@ -81,10 +90,10 @@ class Ahead(Generic[Item]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Stop, and wait a while for the thread to come back from what it reads."""
+        """Stop, and wait for the thread to come back from what it reads."""
         self.stop()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_PATIENCE)
+            self._thread.join(self._patience)
 
     def __enter__(self) -> Self:
         return self

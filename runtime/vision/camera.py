@@ -28,6 +28,7 @@ Reader = Callable[[Source], Iterator[tuple[int, Image]]]
 Say = Callable[[str], None]
 
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp", "srt", "tcp", "http", "https")
+_LEAVE = 2.0  # seconds that a thread gets to come back from a driver when a camera is closed
 
 
 def is_live(source: Source) -> bool:
@@ -72,9 +73,6 @@ class Clip:
     def _skip(self) -> None:
         self.skipped += 1
 
-    def stop(self) -> None:
-        """Nothing waits here: leaving the loop closes the file."""
-
     def __enter__(self) -> Self:
         return self
 
@@ -110,7 +108,7 @@ class Camera:
         self.name = f"camera {source}" if isinstance(source, int) else str(source)
         self.skipped = self.returns = 0
         self._leaving = threading.Event()
-        self._ahead = Ahead(self._frames(), newest=True, name="camera")
+        self._ahead = Ahead(self._frames(), newest=True, patience=_LEAVE, name="camera")
 
     @property
     def passed_over(self) -> int:
