@@ -103,7 +103,7 @@ def _draw_hand(canvas: Rgb, hand: Landmarks, side: Colour) -> None:
 def _draw_body(canvas: Rgb, pose: Landmarks, person: HolisticResult, *, face: bool, hands: Collection[str]) -> None:
     """The skeleton, without head and fingers where face and `hands` are drawn by themselves."""
     points = _pixels(pose, _size(canvas))
-    thick = max(1.0, min(_size(canvas)) / 240)
+    thick = max(1.0, min(min(_size(canvas)) / 240, _extent(points) / 130))
     if pose.visibility is not None:
         points[pose.visibility < LEAST_VISIBILITY] = np.nan
     if face:

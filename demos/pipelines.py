@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from pocketgraph.graphs import (
@@ -44,6 +44,10 @@ class Settings:
     smooth_face: bool = False
     delegate: DelegateName = "auto"
     threads: int = 2
+
+    def with_part(self, part: str) -> Settings:
+        """The same, and `part` is looked for too."""
+        return replace(self, **{part: True})  # type: ignore[arg-type]
 
     def changed(self) -> list[str]:
         """The names of those that are not as by default."""

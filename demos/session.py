@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -101,7 +101,7 @@ class Session:
         if part not in self.pipeline.possible:
             return
         if part not in self.pipeline.parts:
-            settings = replace(self.pipeline.settings, **{part: True})
+            settings = self.pipeline.settings.with_part(part)
             self.pipeline.close()
             self.pipeline = Pipeline(self.pipeline.name, settings)
         self.shown ^= {part}

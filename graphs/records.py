@@ -98,7 +98,7 @@ def read_record(text: str | bytes) -> Timed[Any]:
         raise FormatError(f"a record of version {record.get('version')!r}: this reads version {VERSION}")
     timestamp = _whole(record, "timestamp_us")
     size = (_whole(record, _SIDES[0]), _whole(record, _SIDES[1])) if any(side in record for side in _SIDES) else None
-    found = record.get("found")
+    found: Any = record.get("found")
     found = _from_png(found, "found") if kind == "mask" else _typed(_FOUND[kind], found, "found")
     if kind == "holistic":
         found = dataclasses.replace(found, timestamp_us=timestamp, size=size)

@@ -145,9 +145,8 @@ def _newest(video: Video) -> Generator[tuple[int | None, Image], None, None]:
             yield from camera
         return
     frames = frames_of(video)
-    if isinstance(video, (str, os.PathLike)):
-        frames = _paced(frames)
-    with Ahead(frames, newest=True, patience=_PATIENCE, name="live") as ahead:
+    is_file = isinstance(video, (str, os.PathLike))
+    with Ahead(_paced(frames) if is_file else frames, newest=True, patience=_PATIENCE, name="live") as ahead:
         yield from ahead
 
 
