@@ -15,7 +15,6 @@ from typing import Any, NoReturn, Protocol
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.demos.folder import Folder
 from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile
 from pocketgraph.demos.overlay import overlay
 from pocketgraph.demos.pipelines import Settings
@@ -25,6 +24,7 @@ from pocketgraph.graphs import Timed
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.vision.ahead import Ahead
 from pocketgraph.runtime.vision.camera import Camera, Clip, open_source
+from pocketgraph.runtime.vision.folder import Folder
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 Progress = Callable[[str, int, int], None]

@@ -39,7 +39,7 @@ from pocketgraph.graphs.hand_landmarker import Hand
 from pocketgraph.graphs.holistic import HolisticResult
 from pocketgraph.graphs.pose import PoseResult
 from pocketgraph.graphs.streaming import Timed
-from pocketgraph.models.errors import FormatError, MissingExtraError
+from pocketgraph.models.errors import FormatError, MissingExtraError, UsageError
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
@@ -82,6 +82,19 @@ def write_record(seen: Timed[Any]) -> str:
         record |= dict(zip(_SIDES, seen.size, strict=True))
     record["found"] = _to_png(seen.found) if seen.kind == "mask" else _plain(seen.found)
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
+
+
+def write_packet(stream: str, timestamp_us: int, value: Any) -> str:
+    """One line of JSON for a packet of a graph, with what a record has for such a value; a plane of floats is a mask.
+
+    Raises `UsageError` for what is no plain data.
+    """
+    is_mask = isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype == np.float32
+    packet = {"stream": stream, "timestamp_us": timestamp_us, "value": _to_png(value) if is_mask else _plain(value)}
+    try:
+        return json.dumps(packet, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f'what is in stream "{stream}" cannot be written as JSON: {error}') from error
 
 
 def read_record(text: str | bytes) -> Timed[Any]:

@@ -15,7 +15,7 @@ from pocketgraph.graphs.closing import Closing
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.vision.ahead import Ahead
 from pocketgraph.runtime.vision.camera import is_live, open_source
-from pocketgraph.runtime.vision.frames import read_frames
+from pocketgraph.runtime.vision.frames import FRAME_US, read_frames
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 from pocketgraph.runtime.vision.rect import Size
 
@@ -28,8 +28,6 @@ Mode = Literal["image", "video", "live"]
 Video = str | os.PathLike[str] | int | Iterable[Image] | Iterable[tuple[int, Image]]
 """A path, a URL, the number of a camera, RGB frames, or pairs of a timestamp in microseconds and an RGB frame."""
 
-FRAME_US = 33_333
-"""Microseconds between frames whose time is not told, as MediaPipe's solutions assume: 30 a second."""
 _MODES = "image", "video", "live"
 _PATIENCE = 1.0  # seconds to wait at the end for frames that may never come
 

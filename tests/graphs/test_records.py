@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pocketgraph.graphs import Confidence, Hand, HolisticResult, PoseResult, Timed
-from pocketgraph.models.errors import FormatError, MissingExtraError, PocketgraphError
+from pocketgraph.graphs.records import write_packet
+from pocketgraph.models.errors import FormatError, MissingExtraError, PocketgraphError, UsageError
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
@@ -177,6 +178,19 @@ def test_damaged_records_are_refused_or_read(path: tuple, junk: Any) -> None:
 def test_what_is_no_record_is_named(text: str, words: str) -> None:
     with pytest.raises(FormatError, match=words):
         HolisticResult.from_json(text)
+
+
+def test_packets_of_graphs_are_written_as_in_records() -> None:
+    hand = _landmarks(21)
+    packet = json.loads(write_packet("hands", 5, [hand]))
+    assert (packet["stream"], packet["timestamp_us"]) == ("hands", 5)
+    np.testing.assert_array_equal(np.float32(packet["value"][0]["points"]), hand.points)
+    mask = json.loads(write_packet("mask", 5, _MASK))["value"]
+    assert mask == json.loads(Timed("mask", 0, _MASK).to_json())["found"]
+    assert json.loads(write_packet("n", 5, [math.nan, 1.5]))["value"] == [None, 1.5]
+    for value in (object(), {"far": math.inf}, [b"bytes"]):
+        with pytest.raises(UsageError, match='stream "x" cannot be written as JSON'):
+            write_packet("x", 0, value)
 
 
 def test_a_table_has_a_row_for_each_landmark() -> None:

@@ -1,34 +1,46 @@
-"""The commands `pocketgraph graph show | check | run`: what is in a graph file, whether it can run, what comes out."""
+"""The commands `pocketgraph graph show | check | run`: what is in a graph, whether it can run, what comes out."""
 
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import click
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+if TYPE_CHECKING:
+    from pocketgraph.runtime.graph.graph import CalculatorGraph
+    from pocketgraph.runtime.graph.packet import Packet
+
+_RUN_EXAMPLES = """\b
+Examples:
+  pocketgraph graph run holistic --input clip.mp4 --json packets.jsonl --trace time.json
+  pocketgraph graph run stereo.pbtxt --input-stream left=a.mp4 --input-stream right=b.mp4
+"""
 _NEW = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
 def graph() -> None:
-    """Draw, check and run graph files (.pbtxt, .binarypb)."""
+    """Draw, check and run graphs: a file (.pbtxt, .binarypb), or holistic, hands, pose … by name."""
 
 
 @graph.command(epilog="\b\nExample:\n  pocketgraph graph show hands.pbtxt -o hands.svg")
-@click.argument("file", type=_FILE, metavar="GRAPH")
+@click.argument("name", metavar="GRAPH")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg",
               help="Write a drawing; without it the graph is printed as text.")  # fmt: skip
 @click.option("--expand", "expanded", is_flag=True, help="Replace subgraphs by what is in them.")
-def show(file: Path, output: Path | None, expanded: bool) -> None:
+def show(name: str, output: Path | None, expanded: bool) -> None:
     """Draw GRAPH as SVG, or print it as text, whichever form the file has."""
+    from pocketgraph.graphs.run import graph_file
     from pocketgraph.runtime.graph.config import read_graph, to_text
     from pocketgraph.runtime.graph.show import draw
     from pocketgraph.runtime.graph.subgraphs import expand
 
-    config = read_graph(file)
+    config = read_graph(graph_file(name))
     if expanded:
         config = expand(config)
     if output is None:
@@ -39,79 +51,103 @@ def show(file: Path, output: Path | None, expanded: bool) -> None:
 
 
 @graph.command(epilog="\b\nExample:\n  pocketgraph graph check hands.pbtxt")
-@click.argument("file", type=_FILE, metavar="GRAPH")
+@click.argument("name", metavar="GRAPH")
 @click.option("--allow-unknown", is_flag=True, help="List calculators that are not here instead of failing.")
-def check(file: Path, allow_unknown: bool) -> None:
+def check(name: str, allow_unknown: bool) -> None:
     """Check that GRAPH can run: names, wiring, types, options. Exits with 2 where it cannot."""
+    from pocketgraph.graphs.run import graph_file
     from pocketgraph.runtime.graph.config import read_graph
     from pocketgraph.runtime.graph.validate import validate
 
-    plan = validate(read_graph(file), allow_unknown=allow_unknown)
-    for name in plan.unknown:
-        click.echo(f"unknown: {name}")
+    plan = validate(read_graph(graph_file(name)), allow_unknown=allow_unknown)
+    for unknown in plan.unknown:
+        click.echo(f"unknown: {unknown}")
     edges = ((plan.inputs, "inputs"), (plan.outputs, "outputs"), (plan.side_inputs, "side packets"))
     for tags, what in edges:
         if len(tags):
             click.echo(f"{what}: {', '.join(tags.texts())}")
     problem = f", {len(plan.unknown)} calculators unknown" if plan.unknown else ""
-    click.echo(f"{file}: {len(plan.nodes)} nodes, the wiring is good{problem}")
+    click.echo(f"{name}: {len(plan.nodes)} nodes, the wiring is good{problem}")
 
 
-@graph.command(epilog="\b\nExample:\n  pocketgraph graph run hands.pbtxt --input-stream image=clip.mp4")
-@click.argument("file", type=_FILE, metavar="GRAPH")
+@graph.command(epilog=_RUN_EXAMPLES)
+@click.argument("name", metavar="GRAPH")
+@click.option(
+    "--input", "single", metavar="FILE|FOLDER", help="What goes into the one input stream: as for --input-stream."
+)
 @click.option("--input-stream", "inputs", multiple=True, metavar="NAME=FILE",
-              help="Frames of a video, picture or URL as RGB arrays, or the stream NAME of a recording.")  # fmt: skip
+              help="Frames of a video, picture, folder of pictures or URL as RGB arrays, or the stream NAME of a"
+                   " recording.")  # fmt: skip
 @click.option("--side-packet", "sides", multiple=True, metavar="NAME=VALUE", help="A value as JSON, or text.")
 @click.option("--threads", type=click.IntRange(0, 64), help="Instead of the file's number; 0 is the caller's alone.")
 @click.option("--trace", type=_NEW, metavar="FILE.json", help="What ran when, for Chrome's trace viewer.")
+@click.option("--json", "json_file", type=_NEW, metavar="FILE.jsonl", help="The packets of the outputs, one a line.")
 @click.option("--record", type=_NEW, metavar="FILE.pgrec", help="The packets of the inputs and outputs.")
 @click.option("--record-stream", "streams", multiple=True, metavar="NAME", help="Record these streams instead.")
 def run(
-    file: Path,
+    name: str,
+    single: str | None,
     inputs: tuple[str, ...],
     sides: tuple[str, ...],
     threads: int | None,
     trace: Path | None,
+    json_file: Path | None,
     record: Path | None,
     streams: tuple[str, ...],
 ) -> None:
     """Run GRAPH on files, and say how many packets came out of each output and how long each node took."""
+    from pocketgraph.graphs.records import write_packet
+    from pocketgraph.graphs.run import graph_file
     from pocketgraph.models.staging import Staging
     from pocketgraph.runtime.graph.feed import feed, source_of
     from pocketgraph.runtime.graph.graph import CalculatorGraph
     from pocketgraph.runtime.graph.recording import Recorder
 
     counts: dict[str, int] = {}
-
-    def count(name: str) -> None:
-        counts[name] += 1
-
-    with Staging([path for path in (trace, record) if path is not None]) as staging:
+    file = graph_file(name)
+    written = [path for path in (trace, json_file, record) if path is not None]
+    with Staging(written) as staging, ExitStack() as stack:
         running = CalculatorGraph(file, threads=threads, profile=True)
-        sources = {name: source_of(running, name, path) for name, path in map(_pair, inputs)}
-        for name in running.output_names():
-            counts[name] = 0
-            running.observe(name, lambda _, to=name: count(to))  # type: ignore[misc]
-        recorder = None if record is None else Recorder(staging.temporary(record), {"graph": file.name})
-        try:
-            if recorder is not None:
-                recorder.watch(running, streams or None)
-            running.start({name: _value(text) for name, text in map(_pair, sides)})
-            feed(running, sources)
-        finally:
-            running.close()
-            if recorder is not None:
-                recorder.close()
+        files = [*map(_pair, inputs), *([] if single is None else [(_only_input(running), single)])]
+        sources = {stream: source_of(running, stream, path) for stream, path in files}
+        lines = None if json_file is None else stack.enter_context(staging.temporary(json_file).open("w"))
+        lock = Lock()
+
+        def took(stream: str, packet: Packet) -> None:
+            counts[stream] += 1
+            if lines is not None:
+                line = write_packet(stream, int(packet.timestamp), packet.value)
+                with lock:
+                    lines.write(line + "\n")
+
+        for stream in running.output_names():
+            counts[stream] = 0
+            running.observe(stream, partial(took, stream))
+        recorder = None
+        if record is not None:
+            recorder = stack.enter_context(Recorder(staging.temporary(record), {"graph": file.name}))
+            recorder.watch(running, streams or None)
+        stack.callback(running.close)
+        running.start({side: _value(text) for side, text in map(_pair, sides)})
+        feed(running, sources)
+        stack.close()
         profiler = running.profiler
         assert profiler is not None
         if trace is not None:
             profiler.write_trace(staging.temporary(trace))
         staging.commit()
-    for name, number in counts.items():
-        click.echo(f"{name}: {number} packets")
+    for stream, number in counts.items():
+        click.echo(f"{stream}: {number} packets")
     for profile in profiler.profiles:
         process = profile.process
         click.echo(f"  {profile.name}: {process.count} calls, {process.mean / 1000:.2f} ms each")
+
+
+def _only_input(running: CalculatorGraph) -> str:
+    names = running.input_names()
+    if len(names) != 1:
+        raise click.UsageError(f"the graph has the input streams {names}: name them with --input-stream NAME=FILE")
+    return names[0]
 
 
 def _pair(text: str) -> tuple[str, str]:

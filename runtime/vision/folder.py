@@ -8,14 +8,13 @@ from pathlib import Path
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.graphs.streaming import FRAME_US
 from pocketgraph.models.errors import FormatError, UsageError
-from pocketgraph.runtime.vision.frames import read_frames
+from pocketgraph.runtime.vision.frames import FRAME_US, read_frames
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 
 class Folder:
-    """The pictures in a folder by name; those that cannot be decoded are left out and counted in `skipped`."""
+    """The pictures in a folder by name, 1/30 s apart; those that cannot be decoded are left out (`skipped`)."""
 
     live = False
     rate: float | None = None
