@@ -216,15 +216,19 @@ class Holistic(Watching):
             return image, timestamp_us, pose, begun
 
         ahead: deque[Future[_Begun]] = deque()
+        end: Exception | None = None
         try:
-            for told, image in frames:
-                ahead.append(poses.submit(begin, self._time(told), image))
-                if len(ahead) > _AHEAD:
+            while ahead or end is None:
+                try:
+                    told, image = next(frames)
+                    ahead.append(poses.submit(begin, self._time(told), image))
+                except Exception as error:  # noqa: BLE001 - what is not the end is raised after the frames before it
+                    end = end or error
+                if len(ahead) > _AHEAD or (ahead and end is not None):
                     first = ahead.popleft().result()
                     yield first[0], self._gather(*first)
-            while ahead:
-                first = ahead.popleft().result()
-                yield first[0], self._gather(*first)
+            if not isinstance(end, StopIteration):
+                raise end
         finally:  # whoever stops listening finds no engine at work
             wait(ahead)
             wait([part for begun in ahead if not begun.exception() for part in begun.result()[3].values()])

@@ -199,6 +199,18 @@ def test_leaving_a_stream_closes_its_file(clip: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.zoo
+def test_an_error_of_the_source_comes_after_the_results_before_it() -> None:
+    def frames() -> Iterator[Image]:
+        yield from (_frame(i) for i in range(3))
+        raise OSError("the cable is out")
+
+    seen = []
+    with Holistic(delegate="litert") as holistic, pytest.raises(OSError, match="the cable is out"):
+        seen.extend(holistic.stream(frames()))
+    assert len(seen) == 3
+
+
+@pytest.mark.zoo
 def test_every_pipeline_streams(clip: Path) -> None:
     for make in (FaceDetection, FaceMesh, Hands, Pose, SelfieSegmentation):
         with make(delegate="litert") as pipeline:
