@@ -130,10 +130,12 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
         session = stack.enter_context(Session(job.pipeline, settings, trace=job.trace is not None))
         try:
             with ExitStack() as threads:
-                source = frames if isinstance(frames, Camera) else threads.enter_context(Ahead(frames, _ROOM))
+                source = (
+                    frames if isinstance(frames, Camera) else threads.enter_context(Ahead(frames, _ROOM, name="read"))
+                )
                 results: Iterable[Timed[Any]] = (session(image, timestamp) for timestamp, image in source)
                 if not (frames.live or job.show):
-                    results = threads.enter_context(Ahead(session.stream(source), _ROOM))
+                    results = threads.enter_context(Ahead(session.stream(source), _ROOM, name="look"))
                 signals = threads.enter_context(Signals(source.stop))
                 for seen in results:
                     ended.frames += 1

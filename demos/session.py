@@ -139,8 +139,8 @@ class Session:
         seconds = ((self._ended[-1] if self._ended else self._began) - self._began) / 1e9
         median, slow = np.percentile(list(self._latencies), [50, 95])
         frames = f"{self.frames} frame{'s' * (self.frames != 1)}, {self.frames / max(seconds, 1e-9):.1f} a second"
-        at_once = f", {self._at_once} at once" if self._at_once > 1 else ""
-        lines = [f"{frames}; one takes {median:.1f} ms (median), {slow:.1f} ms (95th percentile){at_once}"]
+        at_once = f", {self._at_once} frames at once" if self._at_once > 1 else ""
+        lines = [f"{frames}; results after {median:.1f} ms (median), {slow:.1f} ms (95th percentile){at_once}"]
         parts: Counter[str] = Counter()
         for model, used in self.models.items():
             parts[_PART_OF_MODEL[model.partition("_")[0]]] += used.nanoseconds
