@@ -21,7 +21,7 @@ _COMMANDS = {
     "convert": "pocketgraph.convert.command",
     "demo": "pocketgraph.demos.command",
     "explain": "pocketgraph.convert.command",
-    "graph": "pocketgraph.runtime.graph.command",
+    "graph": "pocketgraph.demos.graph_command",
     "models": "pocketgraph.models.command",
     "replay": "pocketgraph.demos.replay_command",
     "run": "pocketgraph.demos.run_command",

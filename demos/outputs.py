@@ -1,8 +1,7 @@
-"""Where frames and landmarks go: a video, pictures, JSON lines. What was written is kept, however the run ends."""
+"""Where frames and results go: a video, pictures, records, a recording. What was written is kept, come what may."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, TextIO
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.demos.pipelines import Found
+from pocketgraph.graphs import Timed
 from pocketgraph.models.errors import UsageError
 from pocketgraph.models.files import write_atomically
 from pocketgraph.models.staging import Staging
@@ -136,16 +135,16 @@ class PictureFile:
 
 
 class RecordFile:
-    """The frames and what they show, for `pocketgraph replay`; `about` is what the pipeline was made with."""
+    """The frames and their records, for `pocketgraph replay`; `about` is what the pipeline was made with."""
 
     def __init__(self, file: Path, kept: Kept, about: Mapping[str, Any]) -> None:
         self._file, self._kept = file, kept
         self._recorder = Recorder(kept.temporary(file), about)
 
-    def write(self, image: Image, timestamp_us: int, found: Found) -> None:
+    def write(self, seen: Timed[Any], record: str) -> None:
         """Append a frame."""
-        for stream, value in {"image": image, **found.streams()}.items():
-            self._recorder.write(stream, Packet(value, timestamp_us))
+        self._recorder.write("image", Packet(seen.image, seen.timestamp_us))
+        self._recorder.write("record", Packet(record, seen.timestamp_us))
         self._kept.use(self._file)
 
     def close(self) -> None:
@@ -154,15 +153,15 @@ class RecordFile:
 
 
 class JsonLines:
-    """One JSON object a line and frame, on disk as soon as it is written; `-` is standard output."""
+    """One record a line and frame, on disk as soon as it is written; `-` is standard output."""
 
     def __init__(self, file: str, kept: Kept) -> None:
         self._file, self._kept = file, kept
         self._stream: TextIO = sys.stdout if file == "-" else kept.temporary(Path(file)).open("w", encoding="utf-8")
 
-    def write(self, line: dict[str, Any]) -> None:
-        """Append an object."""
-        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+    def write(self, record: str) -> None:
+        """Append a record."""
+        self._stream.write(record + "\n")
         self._stream.flush()
         if self._file != "-":
             self._kept.use(Path(self._file))

@@ -1,13 +1,13 @@
-"""What `pocketgraph run` does: frames in, overlay, landmarks, recording and window out, until the end or Ctrl-C."""
+"""What `pocketgraph run` does: frames in, overlay, records, recording and window out, until the end or Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Protocol
@@ -15,25 +15,29 @@ from typing import Any, NoReturn, Protocol
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.demos.folder import Folder
-from pocketgraph.demos.landmarks_json import as_json
 from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile
 from pocketgraph.demos.overlay import overlay
-from pocketgraph.demos.pipelines import Found, Settings
+from pocketgraph.demos.pipelines import Settings
 from pocketgraph.demos.session import Session
 from pocketgraph.demos.window import KEYS, Window, with_status
+from pocketgraph.graphs import Timed
 from pocketgraph.models.errors import UsageError
-from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.ahead import Ahead
 from pocketgraph.runtime.vision.camera import Camera, Clip, open_source
+from pocketgraph.runtime.vision.folder import Folder
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 Progress = Callable[[str, int, int], None]
 Frames = Clip | Camera | Folder
+_ROOM = 2  # frames that wait between the threads that read, look and write
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to run on what, and what to write; names as in `pocketgraph run --help`."""
+    """What to run on what, and what to write; names as in `pocketgraph run --help`.
+
+    `settings.static` is set for pictures.
+    """
 
     pipeline: str
     source: str
@@ -42,9 +46,7 @@ class Job:
     record: Path | None = None
     trace: Path | None = None
     show: bool = False
-    segmentation: bool = False
-    delegate: DelegateName = "auto"
-    threads: int = 2
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass
@@ -101,7 +103,7 @@ class PictureFolder:
         self._target, self._frames = target, frames
 
     def write(self, picture: Image, timestamp_us: int) -> None:
-        PictureFile(self._target / self._frames.current.name).write(picture, timestamp_us)
+        PictureFile(self._target / self._frames.picture_at(timestamp_us).name).write(picture, timestamp_us)
 
     def close(self) -> None:
         """Nothing is left to finish."""
@@ -110,7 +112,8 @@ class PictureFolder:
 def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str], None] = lambda _: None) -> Ended:
     """Run `job` to its end. `say` is told of cameras that vanish and return. Raises `PocketgraphError`.
 
-    Files are complete and readable up to the last frame whatever ends the run.
+    Files are complete and readable up to the last frame whatever ends the run. Frames of files are read, looked at and
+    written beside each other; of what is live, and where a window waits for keys, one is done after the other.
     """
     frames = _open(job.source, say)
     is_picture = isinstance(frames, Folder) or _is_picture(job.source)
@@ -118,27 +121,32 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
     if job.output is not None:
         _refuse_overwriting(job.source, job.output)
         written += [] if is_picture else [job.output]
-    settings = Settings(is_picture, job.segmentation, job.delegate, job.threads)
+    settings = replace(job.settings, static=is_picture)
     ended = Ended()
     with ExitStack() as stack:
         kept = stack.enter_context(Kept(written))
         stack.enter_context(frames)
         sinks = _Sinks(job, kept, frames, stack, settings)
         session = stack.enter_context(Session(job.pipeline, settings, trace=job.trace is not None))
-        signals = stack.enter_context(Signals(frames.stop))
         try:
-            for timestamp, image in frames:
-                if is_picture:
-                    session.pipeline.reset()
-                found = session(image, timestamp)
-                progress(f"run {job.pipeline}", session.frames, max(session.frames, frames.count or 0))
-                if sinks.take(session, image, timestamp, found) or signals.got is not None:
-                    break
+            with ExitStack() as threads:
+                source = (
+                    frames if isinstance(frames, Camera) else threads.enter_context(Ahead(frames, _ROOM, name="read"))
+                )
+                results: Iterable[Timed[Any]] = (session(image, timestamp) for timestamp, image in source)
+                if not (frames.live or job.show):
+                    results = threads.enter_context(Ahead(session.stream(source), _ROOM, name="look"))
+                signals = threads.enter_context(Signals(source.stop))
+                for seen in results:
+                    ended.frames += 1
+                    progress(f"run {job.pipeline}", ended.frames, max(ended.frames, frames.count or 0))
+                    if sinks.take(session, seen):
+                        break
+                ended.signal = signals.got
         finally:
             if job.trace is not None and session.frames:
                 session.write_trace(kept.temporary(job.trace))
                 kept.use(job.trace)
-        ended.frames, ended.signal = session.frames, signals.got
         ended.lines = [*session.summary(), *_left_out(frames), *sinks.files()]
     return ended
 
@@ -184,17 +192,19 @@ class _Sinks:
             if sink is not None:
                 stack.callback(sink.close)
 
-    def take(self, session: Session, image: Image, timestamp: int, found: Found) -> bool:
+    def take(self, session: Session, seen: Timed[Any]) -> bool:
         """Hand a frame on; returns whether the user has had enough."""
+        record = seen.to_json() if self.lines is not None or self.recorder is not None else ""
         if self.lines is not None:
-            self.lines.write(as_json(found, timestamp, (image.shape[1], image.shape[0])))
+            self.lines.write(record)
         if self.recorder is not None:
-            self.recorder.write(image, timestamp, found)
+            self.recorder.write(seen, record)
         if self.pictures is None and self.window is None:
             return False
-        drawn = overlay(image, found, session.shown)
+        assert seen.image is not None
+        drawn = overlay(seen.image, seen, session.shown)
         if self.pictures is not None:
-            self.pictures.write(drawn, timestamp)
+            self.pictures.write(drawn, seen.timestamp_us)
         return self.window is not None and self._show(self.window, session, drawn)
 
     def _show(self, window: Window, session: Session, drawn: Image) -> bool:

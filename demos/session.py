@@ -6,14 +6,18 @@ import json
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from typing_extensions import Self
 
-from pocketgraph.demos.pipelines import Found, Pipeline, Settings
+from pocketgraph.demos.pipelines import Pipeline, Settings, parts_in
+from pocketgraph.graphs import Timed
 from pocketgraph.graphs.stage import Stage
 from pocketgraph.runtime.graph.profile import MOST_EVENTS, Event, chrome_trace
 from pocketgraph.runtime.vision.image_to_tensor import Image
@@ -32,7 +36,7 @@ class Used:
 
 
 class Session:
-    """Runs the pipeline `name` frame by frame; a context, within which every model's runs are timed.
+    """Runs the pipeline `name` over frames; a context, within which every model's runs are timed.
 
     `shown` are the parts to draw, changed by `toggle`. With `trace` the time line is kept, for `write_trace`.
     """
@@ -43,6 +47,9 @@ class Session:
         self.frames = 0
         self.seen: Counter[str] = Counter()
         """Frames in which each part was found."""
+        self.people = 0
+        """The most in one frame, where several are looked for."""
+        self._at_once = 1
         self.models: dict[str, Used] = {}
         self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
         self._ended: deque[int] = deque(maxlen=_RECENT)
@@ -50,29 +57,51 @@ class Session:
         self._threads: dict[int, str] = {}
         self._lock = threading.Lock()
         self._began = time.perf_counter_ns()
-        self._timestamp = 0
 
-    def __call__(self, image: Image, timestamp_us: int) -> Found:
+    def __call__(self, image: Image, timestamp_us: int) -> Timed[Any]:
         """What the next frame shows."""
         began = time.perf_counter_ns()
+        seen = self.pipeline(image, timestamp_us)
+        self._count(seen, began, 0)
+        return seen
+
+    def stream(self, frames: Iterable[tuple[int, Image]]) -> Iterator[Timed[Any]]:
+        """What each of `frames` shows; several may be worked on at once."""
+        begun: deque[tuple[int, int]] = deque()
+
+        def noted() -> Iterator[tuple[int, Image]]:
+            for frame in frames:
+                lanes = {lane for _, lane in begun}
+                begun.append((time.perf_counter_ns(), next(lane for lane in count() if lane not in lanes)))
+                self._at_once = max(self._at_once, len(begun))
+                yield frame
+
+        for seen in self.pipeline.stream(noted()):
+            self._count(seen, *begun.popleft())
+            yield seen
+
+    def _count(self, seen: Timed[Any], began: int, lane: int) -> None:
+        """A frame is done; frames that are worked on at once have lanes of their own in the time line."""
+        ended = time.perf_counter_ns()
         if not self.frames:
             self._began = began
-        self._timestamp = timestamp_us
-        found = self.pipeline(image, timestamp_us)
-        ended = time.perf_counter_ns()
         self.frames += 1
-        self.seen.update(found.counts().keys())
+        self.seen.update(parts_in(seen))
+        if seen.kind == "people":
+            self.people = max(self.people, len(seen.found))
         self._latencies.append((ended - began) / 1e6)
         self._ended.append(ended)
-        self._note("frame", began, ended)
-        return found
+        if self._events is not None:
+            with self._lock:
+                self._threads.setdefault(-lane, f"frames {lane + 1}")
+                self._events.append(("frame", "process", seen.timestamp_us, -lane, began, ended))
 
     def toggle(self, part: str) -> None:
         """Show `part`, or no longer; a part that was not looked for so far is from now on, which takes a moment."""
         if part not in self.pipeline.possible:
             return
         if part not in self.pipeline.parts:
-            settings = replace(self.pipeline.settings, segmentation=True)
+            settings = self.pipeline.settings.with_part(part)
             self.pipeline.close()
             self.pipeline = Pipeline(self.pipeline.name, settings)
         self.shown ^= {part}
@@ -94,14 +123,10 @@ class Session:
             used = self.models.setdefault(model, Used())
             used.runs += 1
             used.nanoseconds += ended - began
-        self._note(model, began, ended)
-
-    def _note(self, name: str, began: int, ended: int) -> None:
-        if self._events is not None:
-            thread = threading.get_ident()
-            with self._lock:
+            if self._events is not None:
+                thread = threading.get_ident()
                 self._threads.setdefault(thread, threading.current_thread().name)
-                self._events.append((name, "process", self._timestamp, thread, began, ended))
+                self._events.append((model, "model", 0, thread, began, ended))
 
     def write_trace(self, file: Path) -> None:
         """Write the time line for Chrome's trace viewer and Perfetto."""
@@ -113,8 +138,9 @@ class Session:
             return ["no frame"]
         seconds = ((self._ended[-1] if self._ended else self._began) - self._began) / 1e9
         median, slow = np.percentile(list(self._latencies), [50, 95])
-        count = f"{self.frames} frame{'s' * (self.frames != 1)}, {self.frames / max(seconds, 1e-9):.1f} a second"
-        lines = [f"{count}; {self.pipeline.name} takes {median:.1f} ms (median), {slow:.1f} ms (95th percentile)"]
+        frames = f"{self.frames} frame{'s' * (self.frames != 1)}, {self.frames / max(seconds, 1e-9):.1f} a second"
+        at_once = f", {self._at_once} frames at once" if self._at_once > 1 else ""
+        lines = [f"{frames}; results after {median:.1f} ms (median), {slow:.1f} ms (95th percentile){at_once}"]
         parts: Counter[str] = Counter()
         for model, used in self.models.items():
             parts[_PART_OF_MODEL[model.partition("_")[0]]] += used.nanoseconds
@@ -124,7 +150,8 @@ class Session:
         found = ", ".join(
             f"{part} in {self.seen[part]}" for part in self.pipeline.parts if self.seen[part]
         )  # in the order of the parts
-        lines.append(f"found: {found}" if found else "found nothing")
+        several = f"; at most {self.people} people in one" if self.people else ""
+        lines.append(f"found: {found}{several}" if found else "found nothing")
         return lines
 
     def close(self) -> None:

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketgraph.demos.run_command import DELEGATES, PIPELINES
+from pocketgraph.demos.pipeline_options import PIPELINES, pipeline_options
+from pocketgraph.models.grouped_help import Grouped, option
 
 if TYPE_CHECKING:
     from pocketgraph.runtime.vision.camera import Camera, Clip
 
 
-@click.command(epilog="\b\nExamples:\n  pocketgraph webcam\n  pocketgraph webcam hands --input 0")
+@click.command(cls=Grouped, epilog="\b\nExamples:\n  pocketgraph webcam\n  pocketgraph webcam hands --input 0")
 @click.argument("pipeline", type=click.Choice(PIPELINES), default="holistic")
-@click.option("--input", "source", metavar="0|FILE|URL",
-              help="This machine's camera, a video or a stream; without it, the camera of the browser.")  # fmt: skip
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of 127.0.0.1; by default any free one.")
-@click.option("--segmentation", is_flag=True, help="Masks from the start, from holistic and pose.")
-@click.option("--delegate", type=click.Choice(DELEGATES), default="auto", show_default=True, help="The engine.")
-@click.option("--threads", type=click.IntRange(1, 64), default=2, show_default=True, help="How many it may use.")
-def webcam(pipeline: str, source: str | None, port: int, segmentation: bool, delegate: Any, threads: int) -> None:
+@option("Page", "--input", "source", metavar="0|FILE|URL",
+        help="This machine's camera, a video or a stream; without it, the camera of the browser.")  # fmt: skip
+@option("Page", "--port", type=click.IntRange(0, 65535), default=0, help="Of 127.0.0.1; by default any free one.")
+@pipeline_options
+def webcam(pipeline: str, source: str | None, port: int, **settings: Any) -> None:
     """Show PIPELINE (holistic by default) over a camera, in a page that only this machine can open. Ctrl-C ends it.
 
     To see it from another machine, forward the port: ssh -L PORT:127.0.0.1:PORT HOST.
@@ -34,13 +33,12 @@ def webcam(pipeline: str, source: str | None, port: int, segmentation: bool, del
     from pocketgraph.demos.webcam_server import WebcamServer
     from pocketgraph.runtime.vision.camera import open_source
 
-    settings = Settings(segmentation=segmentation, delegate=delegate, threads=threads)
     with ExitStack() as stack:
         frames: Camera | Clip | None = None
         if source is not None:
             frames = open_source(source, lambda text: click.echo(f"pocketgraph: {text}", err=True))
             stack.enter_context(frames)
-        session = stack.enter_context(Session(pipeline, settings))
+        session = stack.enter_context(Session(pipeline, Settings(**settings)))
         server = WebcamServer(session, frames, port)
         stack.callback(server.close)
         signals = stack.enter_context(Signals(lambda: None))

@@ -6,12 +6,11 @@ loads by itself, in a header, which other pages cannot send, for the rest.
 
     GET  /         the page                           GET  /status   frames a second, latency, parts shown
     GET  /stream   the server's camera, as MJPEG      POST /toggle   ?part=: draw it, or no longer
-    POST /frame    a JPEG of the browser's camera in, what it shows out, as JSON
+    POST /frame    a JPEG of the browser's camera in; out, as JSON, its record (`pocketgraph.graphs.records`) and status
 """
 
 from __future__ import annotations
 
-import base64
 import hmac
 import json
 import secrets
@@ -28,8 +27,6 @@ import cv2
 import numpy as np
 
 from pocketgraph.demos import overlay as drawing
-from pocketgraph.demos.landmarks_json import as_json
-from pocketgraph.demos.pipelines import Found
 from pocketgraph.demos.session import Session
 from pocketgraph.graphs import topology
 from pocketgraph.models.errors import PocketgraphError, UsageError
@@ -40,7 +37,6 @@ HOST = "127.0.0.1"
 _PAGE = Path(__file__).with_name("webcam.html")
 _LARGEST_FRAME = 16 << 20  # bytes of a JPEG
 _MOST_PIXELS = 1 << 25
-_MASK_SIDE = 256
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]
 _PATIENCE = 10.0  # seconds that a client may take to send or take something
 
@@ -81,7 +77,7 @@ class WebcamServer:
         with self._news:
             self._leaving = True
             self._news.notify_all()
-        if self.frames is not None:
+        if isinstance(self.frames, Camera):
             self.frames.stop()
         self._http.shutdown()
         self._http.server_close()
@@ -95,8 +91,8 @@ class WebcamServer:
             for timestamp, image in self.frames:
                 began = time.monotonic()
                 with self.busy:
-                    found = self.session(image, timestamp)
-                    drawn = drawing.overlay(image, found, self.session.shown)
+                    seen = self.session(image, timestamp)
+                    drawn = drawing.overlay(image, seen, self.session.shown)
                 _, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), _JPEG)
                 with self._news:
                     if self._leaving:
@@ -121,14 +117,11 @@ class WebcamServer:
         return {"rate": session.rate, "latency": session.latency, "frames": session.frames,
                 "shown": sorted(session.shown), "message": self.message}  # fmt: skip
 
-    def look(self, image: Image) -> dict[str, Any]:
-        """What a frame of the browser's camera shows."""
+    def look(self, image: Image) -> str:
+        """What a frame of the browser's camera shows, as JSON: its record and the status."""
         with self.busy:
-            found = self.session(image, int((time.monotonic() - self.began) * 1e6))
-        answer = as_json(found, 0, (image.shape[1], image.shape[0]))
-        if found.mask is not None and "segmentation" in self.session.shown:
-            answer["mask_png"] = base64.b64encode(_shade(found)).decode()
-        return {"found": answer, "status": self.status()}
+            seen = self.session(image, int((time.monotonic() - self.began) * 1e6))
+        return f'{{"record":{seen.to_json()},"status":{json.dumps(self.status())}}}'
 
     def page(self, nonce: str) -> bytes:
         """The page, for this pipeline and this camera."""
@@ -139,7 +132,9 @@ class WebcamServer:
             "lines": {"hand": topology.HAND, "torso": topology.TORSO, "face": drawing.FACE_LINES,
                       "left_body": topology.LEFT_BODY, "right_body": topology.RIGHT_BODY,
                       "left_fingers": topology.LEFT_FINGERS, "right_fingers": topology.RIGHT_FINGERS},
-            "colours": {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, colour in drawing.COLOURS.items()},
+            "colours": {name: _hex(colour) for name, colour in drawing.COLOURS.items()},
+            "people": [_hex(colour) for colour in drawing.PEOPLE],
+            "dark": _hex((drawing.DARK,) * 3),
             "body_from": drawing.BODY_FROM,
             "least_visibility": drawing.LEAST_VISIBILITY,
         }  # fmt: skip
@@ -147,14 +142,8 @@ class WebcamServer:
         return text.replace("@CONFIG@", json.dumps(config).replace("<", "\\u003c")).encode()
 
 
-def _shade(found: Found) -> bytes:
-    """A PNG to lay over the picture: black, the more opaque the less likely there is a person."""
-    assert found.mask is not None
-    scale = min(1.0, _MASK_SIDE / max(found.mask.shape))
-    small = cv2.resize(found.mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    pixels = np.zeros((*small.shape, 4), np.uint8)
-    pixels[..., 3] = np.clip((1 - small) * 165, 0, 255)
-    return cv2.imencode(".png", pixels)[1].tobytes()
+def _hex(colour: tuple[int, ...]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 class _Http(ThreadingHTTPServer):
@@ -222,8 +211,8 @@ class _Handler(BaseHTTPRequestHandler):
         ):  # fmt: skip
             self.send_header(name, value)
 
-    def _json(self, value: Any) -> None:
-        self._send(json.dumps(value, separators=(",", ":")).encode(), "application/json")
+    def _json(self, text: str) -> None:
+        self._send(text.encode(), "application/json")
 
     def _page(self) -> None:
         nonce = secrets.token_urlsafe(16)
@@ -232,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.page.page(nonce), "text/html; charset=utf-8", policy=policy)
 
     def _status(self) -> None:
-        self._json(self.server.page.status())
+        self._json(json.dumps(self.server.page.status()))
 
     def _stream(self) -> None:
         page = self.server.page
@@ -257,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with page.busy:
             page.session.toggle(part)
-        self._json(page.status())
+        self._json(json.dumps(page.status()))
 
     def _frame(self) -> None:
         length = self.headers.get("Content-Length", "")

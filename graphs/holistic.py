@@ -17,7 +17,7 @@ from pocketgraph.graphs.holistic_parts import Face, FaceEngines, FacePart, HandE
 from pocketgraph.graphs.lane import Lane
 from pocketgraph.graphs.palm_fallback import HandSide, PalmFallback, side_score
 from pocketgraph.graphs.pose import Pose, PoseResult
-from pocketgraph.graphs.streaming import Mode, Video, Watching
+from pocketgraph.graphs.streaming import Mode, Timed, Video, Watching, size_of
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.comparable import Comparable
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
@@ -47,7 +47,8 @@ class HolisticResult(Comparable):
 
     Landmarks are normalised to the picture: `pose` 33 with visibility, `left_hand` and `right_hand` 21, `face` 468 (478
     refined). `world` are the pose's in metres. `mask` `[height, width]`, 0..1, is the person's. `id` tells one of
-    several people from the others. `image` is the frame at `timestamp_us`, where `stream` was asked for it.
+    several people from the others. The frame was at `timestamp_us` and of `size` (width, height); `image` is the frame
+    itself, where `stream` was asked for it.
     """
 
     pose: Landmarks | None = None
@@ -62,12 +63,13 @@ class HolisticResult(Comparable):
     id: int | None = None
     timestamp_us: int = field(default=0, compare=False)
     image: Image | None = field(default=None, compare=False, repr=False)
+    size: Size | None = field(default=None, compare=False)
 
     def to_json(self) -> str:
         """One line of JSON, as `pocketgraph.graphs.records` tells; `image` is left out."""
         from pocketgraph.graphs.records import write_record
 
-        return write_record("holistic", self.timestamp_us, self)
+        return write_record(Timed("holistic", self.timestamp_us, self, size=self.size))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> HolisticResult:
@@ -214,15 +216,19 @@ class Holistic(Watching):
             return image, timestamp_us, pose, begun
 
         ahead: deque[Future[_Begun]] = deque()
+        end: Exception | None = None
         try:
-            for told, image in frames:
-                ahead.append(poses.submit(begin, self._time(told), image))
-                if len(ahead) > _AHEAD:
+            while ahead or end is None:
+                try:
+                    told, image = next(frames)
+                    ahead.append(poses.submit(begin, self._time(told), image))
+                except Exception as error:  # noqa: BLE001 - what is not the end is raised after the frames before it
+                    end = end or error
+                if len(ahead) > _AHEAD or (ahead and end is not None):
                     first = ahead.popleft().result()
                     yield first[0], self._gather(*first)
-            while ahead:
-                first = ahead.popleft().result()
-                yield first[0], self._gather(*first)
+            if not isinstance(end, StopIteration):
+                raise end
         finally:  # whoever stops listening finds no engine at work
             wait(ahead)
             wait([part for begun in ahead if not begun.exception() for part in begun.result()[3].values()])
@@ -242,8 +248,8 @@ class Holistic(Watching):
         assert not isinstance(face, Hand)
         if self._fallback is not None:
             left, right = self._fallback(image, None if pose is None else pose.landmarks, left, right)
-        size = image.shape[1], image.shape[0]
-        return gathered(size, timestamp_us, pose, left, right, face, self._smoothing, sides=self._hand_confidence)
+        size, sides = size_of(image), self._hand_confidence
+        return gathered(size, timestamp_us, pose, left, right, face, self._smoothing, sides=sides)
 
     def close(self) -> None:
         """Release the engines."""
@@ -285,6 +291,7 @@ def gathered(
         None if face is None else Confidence(face.presence),
         number,
         timestamp_us,
+        size=size,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pocketgraph.graphs.holistic import HolisticResult, gathered
 from pocketgraph.graphs.holistic_parts import FaceEngines, FacePart, HandEngines, HandPart, PartSmoothing
 from pocketgraph.graphs.people import People
-from pocketgraph.graphs.streaming import Streaming
+from pocketgraph.graphs.streaming import Streaming, size_of
 from pocketgraph.runtime.model import DelegateName
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 
@@ -100,7 +100,7 @@ class HolisticPeople(Streaming[list[HolisticResult]]):
         found = zip(poses, everyone, lefts.result(), rights.result(), faces.result(), strict=True)
         return [
             gathered(
-                (image.shape[1], image.shape[0]),
+                size_of(image),
                 timestamp,
                 pose,
                 left,

@@ -1,7 +1,8 @@
 """Results as JSON and back, and as tables: one record a frame, one line a record.
 
 A record is an object with `schema` ("pocketgraph.holistic", or the name of another pipeline), `version` (1),
-`timestamp_us` and `found`. What `found` holds follows the pipeline's result:
+`timestamp_us`, `width` and `height` of the frame in pixels, where they are known, and `found`. What `found` holds
+follows the pipeline's result:
 
 | schema | found |
 |---|---|
@@ -37,7 +38,8 @@ import numpy.typing as npt
 from pocketgraph.graphs.hand_landmarker import Hand
 from pocketgraph.graphs.holistic import HolisticResult
 from pocketgraph.graphs.pose import PoseResult
-from pocketgraph.models.errors import FormatError, MissingExtraError
+from pocketgraph.graphs.streaming import Timed
+from pocketgraph.models.errors import FormatError, MissingExtraError, UsageError
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
@@ -52,7 +54,8 @@ _FOUND: dict[str, Any] = {
     "faces": Detections,
     "mask": None,  # an array
 }
-_BESIDE = {"timestamp_us", "image"}  # members of results that the record itself has, or leaves out
+_BESIDE = {"timestamp_us", "size", "image"}  # members of results that the record itself has, or leaves out
+_SIDES = "width", "height"
 _SHAPES: dict[type, dict[str, tuple[int | None, ...]]] = {
     Landmarks: {"points": (None, 3), "visibility": (None,), "presence": (None,)},
     Detections: {"boxes": (None, 4), "keypoints": (None, None, 2), "scores": (None,)},
@@ -72,15 +75,30 @@ HAND_NAMES = (
 )
 
 
-def write_record(kind: str, timestamp_us: int, found: Any) -> str:
+def write_record(seen: Timed[Any]) -> str:
     """One line of JSON."""
-    plain = _to_png(found) if kind == "mask" else _plain(found)
-    record = {"schema": _PREFIX + kind, "version": VERSION, "timestamp_us": timestamp_us, "found": plain}
+    record = {"schema": _PREFIX + seen.kind, "version": VERSION, "timestamp_us": seen.timestamp_us}
+    if seen.size is not None:
+        record |= dict(zip(_SIDES, seen.size, strict=True))
+    record["found"] = _to_png(seen.found) if seen.kind == "mask" else _plain(seen.found)
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
 
-def read_record(text: str | bytes) -> tuple[str, int, Any]:
-    """Kind, timestamp and result of a record. Raises `FormatError` where `text` is none."""
+def write_packet(stream: str, timestamp_us: int, value: Any) -> str:
+    """One line of JSON for a packet of a graph, with what a record has for such a value; a plane of floats is a mask.
+
+    Raises `UsageError` for what is no plain data.
+    """
+    is_mask = isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype == np.float32
+    packet = {"stream": stream, "timestamp_us": timestamp_us, "value": _to_png(value) if is_mask else _plain(value)}
+    try:
+        return json.dumps(packet, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f'what is in stream "{stream}" cannot be written as JSON: {error}') from error
+
+
+def read_record(text: str | bytes) -> Timed[Any]:
+    """What a record tells, of whichever pipeline. Raises `FormatError` where `text` is none."""
     try:
         record = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -91,19 +109,23 @@ def read_record(text: str | bytes) -> tuple[str, int, Any]:
         raise FormatError(f"a record has a schema of {', '.join(_PREFIX + name for name in _FOUND)}, got {schema!r}")
     if record.get("version") != VERSION:
         raise FormatError(f"a record of version {record.get('version')!r}: this reads version {VERSION}")
-    timestamp = record.get("timestamp_us")
-    if not isinstance(timestamp, int) or isinstance(timestamp, bool):
-        raise FormatError(f"timestamp_us must be a whole number, got {timestamp!r}")
-    found = record.get("found")
-    return kind, timestamp, _from_png(found, "found") if kind == "mask" else _typed(_FOUND[kind], found, "found")
+    timestamp = _whole(record, "timestamp_us")
+    size = (_whole(record, _SIDES[0]), _whole(record, _SIDES[1])) if any(side in record for side in _SIDES) else None
+    found: Any = record.get("found")
+    found = _from_png(found, "found") if kind == "mask" else _typed(_FOUND[kind], found, "found")
+    if kind == "holistic":
+        found = dataclasses.replace(found, timestamp_us=timestamp, size=size)
+    elif kind == "people":
+        found = [dataclasses.replace(person, timestamp_us=timestamp, size=size) for person in found]
+    return Timed(kind, timestamp, found, size=size)
 
 
 def read_holistic(text: str | bytes) -> HolisticResult:
     """The result of a record of Holistic."""
-    kind, timestamp, found = read_record(text)
-    if kind != "holistic":
-        raise FormatError(f"this record is of {_PREFIX}{kind}, expected {_PREFIX}holistic")
-    return dataclasses.replace(found, timestamp_us=timestamp)
+    seen = read_record(text)
+    if not isinstance(seen.found, HolisticResult):
+        raise FormatError(f"this record is of {_PREFIX}{seen.kind}, expected {_PREFIX}holistic")
+    return seen.found
 
 
 def holistic_table(result: HolisticResult) -> Any:
@@ -131,6 +153,13 @@ def holistic_table(result: HolisticResult) -> Any:
             columns[column] += [np.nan] * count if scores is None else scores.tolist()
     numbers = ("x", "y", "z", "visibility", "presence")
     return pd.DataFrame(columns).astype({"index": "int64", **dict.fromkeys(numbers, "float32")})
+
+
+def _whole(record: dict[str, Any], name: str) -> int:
+    value = record.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise FormatError(f"{name} must be a whole number, got {value!r}")
+    return value
 
 
 def _plain(value: Any) -> Any:

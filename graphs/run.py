@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pocketgraph.graphs.streaming import FRAME_US
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.calculators.vision import Inference
 from pocketgraph.runtime.graph import CalculatorGraph, read_graph, set_options
 from pocketgraph.runtime.graph.registry import find_calculator
 from pocketgraph.runtime.graph.subgraphs import expand, node_names
 from pocketgraph.runtime.model import DelegateName
+from pocketgraph.runtime.vision.frames import FRAME_US
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 FOLDER = Path(__file__).parent
@@ -31,6 +31,14 @@ FOLDER = Path(__file__).parent
 def graph_names() -> list[str]:
     """The names of the graph files here."""
     return sorted(file.stem for file in FOLDER.glob("*.pbtxt"))
+
+
+def graph_file(name: str | Path) -> Path:
+    """The graph of this folder with that name, or else the file. Raises `UsageError` where there is neither."""
+    for file in (FOLDER / f"{name}.pbtxt", Path(name)):
+        if file.is_file():
+            return file
+    raise UsageError(f'there is neither a graph nor a file "{name}"; the graphs are {", ".join(graph_names())}')
 
 
 def load_graph(
@@ -46,12 +54,7 @@ def load_graph(
     `threads` is how many nodes work beside each other (0: one after the other, in the caller's thread). `engine` runs
     all models, whatever the file says. `options` are further changes, as for `set_options`.
     """
-    file = FOLDER / f"{name}.pbtxt"
-    if not file.exists():
-        file = Path(name)
-        if not file.exists():
-            raise UsageError(f'there is neither a graph nor a file "{name}"; the graphs are {", ".join(graph_names())}')
-    config = expand(read_graph(file))
+    config = expand(read_graph(graph_file(name)))
     changes = {}
     if engine is not None:
         for node, config_of_node in zip(node_names(config), config.node, strict=True):
@@ -59,6 +62,14 @@ def load_graph(
                 changes[f"{node}.engine"] = engine
     config = set_options(config, {**changes, **(options or {})})
     return CalculatorGraph(config, threads=threads, profile=profile)
+
+
+def refuse_unknown(graph: CalculatorGraph, side_packets: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a side packet that nothing in `graph` takes; a run would ignore it."""
+    unknown = set(side_packets) - set(graph.side_packet_names())
+    if unknown:
+        known = ", ".join(graph.side_packet_names()) or "none"
+        raise UsageError(f'nothing in the graph takes a side packet "{min(unknown)}"; there are {known}')
 
 
 def run_frames(
@@ -78,10 +89,7 @@ def run_frames(
     inputs = graph.input_names()
     if len(inputs) != 1:
         raise UsageError(f"the graph has the inputs {inputs}; frames go into one")
-    unknown = set(side_packets or ()) - set(graph.side_packet_names())
-    if unknown:
-        known = ", ".join(graph.side_packet_names()) or "none"
-        raise UsageError(f'nothing in the graph takes a side packet "{min(unknown)}"; there are {known}')
+    refuse_unknown(graph, side_packets or {})
     pollers = {name: graph.poller(name, bounds=True) for name in graph.output_names()}
     heads: dict[str, Any] = dict.fromkeys(pollers)
     waiting: deque[int] = deque()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from abc import abstractmethod
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
@@ -11,47 +13,52 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from pocketgraph.graphs.closing import Closing
 from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.ahead import Ahead
+from pocketgraph.runtime.vision.camera import is_live, open_source
 from pocketgraph.runtime.vision.comparable import Comparable
-from pocketgraph.runtime.vision.frames import read_frames
+from pocketgraph.runtime.vision.frames import FRAME_US, read_frames
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
+from pocketgraph.runtime.vision.rect import Size
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 Mode = Literal["image", "video", "live"]
 Video = str | os.PathLike[str] | int | Iterable[Image] | Iterable[tuple[int, Image]]
 """A path, a URL, the number of a camera, RGB frames, or pairs of a timestamp in microseconds and an RGB frame."""
 
-FRAME_US = 33_333
-"""Microseconds between frames whose time is not told, as MediaPipe's solutions assume: 30 a second."""
 _MODES = "image", "video", "live"
+_PATIENCE = 1.0  # seconds to wait at the end for frames that may never come
 
 
 @dataclass(frozen=True, eq=False)
 class Timed(Comparable, Generic[Found]):
     """What a pipeline found in the frame at `timestamp_us`; `image` is that frame where it was asked for.
 
-    `kind` names the pipeline: it decides how `found` is written as JSON (see `pocketgraph.graphs.records`).
+    `kind` names the pipeline: it decides how `found` is written as JSON (see `pocketgraph.graphs.records`). `size` is
+    the frame's width and height in pixels.
     """
 
     kind: str
     timestamp_us: int
     found: Found
     image: Image | None = None
+    size: Size | None = None
 
     def to_json(self) -> str:
         """One line of JSON; `image` is left out."""
         from pocketgraph.graphs.records import write_record
 
-        return write_record(self.kind, self.timestamp_us, self.found)
+        return write_record(self)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """The result that `to_json` wrote. Raises `FormatError` where `text` is none."""
         from pocketgraph.graphs.records import read_record
 
-        return cls(*read_record(text))
+        return cls(**vars(read_record(text)))
 
 
 class Watching(Closing):
@@ -74,10 +81,11 @@ class Watching(Closing):
             raise UsageError(f"a mode is one of {', '.join(_MODES)}, got {mode!r}")
         if isinstance(video, (str, os.PathLike, int)):
             self.reset()
-        for timestamp, image in _newest(video) if mode == "live" else frames_of(video, rising=mode == "video"):
-            if mode == "image":
-                self.reset()
-            yield timestamp, image
+        with closing(_newest(video) if mode == "live" else frames_of(video, rising=mode == "video")) as frames:
+            for timestamp, image in frames:
+                if mode == "image":
+                    self.reset()
+                yield timestamp, image
 
 
 class Streaming(Watching, Generic[Found]):
@@ -91,20 +99,27 @@ class Streaming(Watching, Generic[Found]):
         """What each frame of `video` shows, in order. A path or camera starts afresh and is closed at the end.
 
         `mode` "video" looks at every frame and follows what it found; "image" takes each frame as a picture of its own;
-        "live" looks at the newest frame whenever it is done with one and drops those in between (a file then plays at
-        its own speed). Frames without a timestamp count as 1/30 s apart. With `images` results hold their frames.
-        Raises `UsageError` on what is no video, or where timestamps do not rise.
+        "live" looks at the newest frame whenever it is done with one and drops those in between: a file then plays at
+        its own speed, and a camera or network stream that vanishes is opened again (see `Camera`). Frames without a
+        timestamp count as 1/30 s apart. With `images` results hold their frames. Raises `UsageError` on what is no
+        video, where timestamps do not rise, and where a camera does not come back.
         """
         with closing(self._frames(video, mode)) as frames:
             for told, image in frames:
                 timestamp = self._time(told)
-                yield Timed(self.kind, timestamp, self._look(image, timestamp), image if images else None)
+                found = self._look(image, timestamp)
+                yield Timed(self.kind, timestamp, found, image if images else None, size_of(image))
 
     def _look(self, image: Image, timestamp_us: int) -> Found:  # noqa: ARG002 - for pipelines that know time
         return self(image)
 
 
-def frames_of(video: Video, *, rising: bool = True) -> Iterator[tuple[int | None, Image]]:
+def size_of(image: Image) -> Size:
+    """Width and height."""
+    return image.shape[1], image.shape[0]
+
+
+def frames_of(video: Video, *, rising: bool = True) -> Generator[tuple[int | None, Image], None, None]:
     """Time (None where it is not told) and pixels of each frame. With `rising`, times that do not rise are refused."""
     last: int | None = None
     source: Iterable[Any]
@@ -122,9 +137,24 @@ def frames_of(video: Video, *, rising: bool = True) -> Iterator[tuple[int | None
         yield timestamp, as_picture(image)
 
 
-def _newest(video: Video) -> Iterator[tuple[int | None, Image]]:
-    from pocketgraph.graphs.live import newest, paced
-
-    is_file = isinstance(video, (str, os.PathLike)) and "://" not in os.fspath(video)
+def _newest(video: Video) -> Generator[tuple[int | None, Image], None, None]:
+    """The newest frame each time that one is asked for, of a camera or stream also after it was gone."""
+    if isinstance(video, (str, os.PathLike, int)) and is_live(video):
+        with open_source(video, _log.warning) as camera:
+            yield from camera
+        return
     frames = frames_of(video)
-    return newest(paced(frames) if is_file else frames)
+    is_file = isinstance(video, (str, os.PathLike))
+    with Ahead(_paced(frames) if is_file else frames, newest=True, patience=_PATIENCE, name="live") as ahead:
+        yield from ahead
+
+
+def _paced(frames: Iterator[tuple[int | None, Image]]) -> Iterator[tuple[int | None, Image]]:
+    """`frames` of a file, each held back until its time has come."""
+    started: float | None = None
+    for timestamp, image in frames:
+        if timestamp is not None:
+            now = time.monotonic()
+            started = now - timestamp / 1e6 if started is None else started
+            time.sleep(max(0.0, started + timestamp / 1e6 - now))
+        yield timestamp, image

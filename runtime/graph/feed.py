@@ -13,14 +13,16 @@ from pocketgraph.runtime.graph.recording import MAGIC, Recording
 
 
 def source_of(graph: CalculatorGraph, stream: str, file: str) -> Iterator[Packet]:
-    """The packets of graph input `stream` out of `file`: a recording, or whatever `read_frames` reads."""
+    """The packets of graph input `stream` out of `file`: a recording, or frames of a video, picture, URL or folder."""
     if stream not in graph.input_names():
         raise UsageError(f'"{stream}" is not an input stream of the graph; those are {graph.input_names()}')
     if Path(file).is_file() and _is_recording(Path(file)):
         return _recorded(Recording(file), stream)
+    from pocketgraph.runtime.vision.folder import Folder
     from pocketgraph.runtime.vision.frames import read_frames
 
-    return (Packet(frame, timestamp) for timestamp, frame in read_frames(file))
+    frames = Folder(Path(file)) if Path(file).is_dir() else read_frames(file)
+    return (Packet(frame, timestamp) for timestamp, frame in frames)
 
 
 def _recorded(recording: Recording, stream: str) -> Iterator[Packet]:

@@ -18,6 +18,7 @@ import cv2
 from typing_extensions import Self
 
 from pocketgraph.models.errors import PocketgraphError, UsageError
+from pocketgraph.runtime.vision.ahead import Ahead
 from pocketgraph.runtime.vision.frames import read_frames
 from pocketgraph.runtime.vision.image_to_tensor import Image, as_picture
 
@@ -72,9 +73,6 @@ class Clip:
     def _skip(self) -> None:
         self.skipped += 1
 
-    def stop(self) -> None:
-        """Nothing waits here: leaving the loop closes the file."""
-
     def __enter__(self) -> Self:
         return self
 
@@ -108,29 +106,20 @@ class Camera:
         self._source, self._reader, self._say = source, reader, say
         self._tries, self._first_wait, self._longest_wait = tries, first_wait, longest_wait
         self.name = f"camera {source}" if isinstance(source, int) else str(source)
-        self.skipped = self.passed_over = self.returns = 0
-        self._news = threading.Condition()
-        self._frame: tuple[int, Image] | None = None
-        self._error: PocketgraphError | None = None
+        self.skipped = self.returns = 0
         self._leaving = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ahead = Ahead(self._frames(), newest=True, patience=_LEAVE, name="camera")
+
+    @property
+    def passed_over(self) -> int:
+        """How many frames gave way to newer ones."""
+        return self._ahead.passed_over
 
     def __iter__(self) -> Iterator[tuple[int, Image]]:
-        if self._thread is None and not self._leaving.is_set():
-            thread = threading.Thread(target=self._read, name="camera", daemon=True)
-            thread.start()
-            self._thread = thread  # only now: another thread may close, which waits for it
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._frame or self._error or self._leaving.is_set())
-                frame, self._frame = self._frame, None
-                if frame is None:
-                    if self._error is not None:
-                        raise self._error
-                    return
-            yield frame
+        return self._ahead
 
-    def _read(self) -> None:
+    def _frames(self) -> Iterator[tuple[int, Image]]:
+        """Every frame, whatever becomes of the device meanwhile."""
         failed, wait = 0, self._first_wait
         started: float | None = None
         last = -1
@@ -148,46 +137,29 @@ class Camera:
                     now = time.monotonic()
                     started = now if started is None else started
                     last = max(last + 1, int((now - started) * 1e6))
-                    self._offer((last, frame))
-                    if self._leaving.is_set():
-                        return
+                    yield last, frame
             except (PocketgraphError, OSError, cv2.error) as error:
                 reason = str(error)
             if self._leaving.is_set():
                 return
             if started is None:
-                self._fail(f"{self.name} gives no frame: {reason}")
-                return
+                raise UsageError(f"{self.name} gives no frame: {reason}")
             failed += 1
             if failed > self._tries:
-                self._fail(f"{self.name} is gone and did not come back in {self._tries} attempts: {reason}")
-                return
+                raise UsageError(f"{self.name} is gone and did not come back in {self._tries} attempts: {reason}")
             self._say(f"{self.name} is gone ({reason}); attempt {failed} of {self._tries} in {wait:g} s")
             self._leaving.wait(wait)
             wait = min(2 * wait, self._longest_wait)
 
-    def _offer(self, frame: tuple[int, Image]) -> None:
-        with self._news:
-            self.passed_over += self._frame is not None
-            self._frame = frame
-            self._news.notify()
-
-    def _fail(self, message: str) -> None:
-        with self._news:
-            self._error = UsageError(message)
-            self._news.notify()
-
     def stop(self) -> None:
         """Whoever iterates comes to the end, also one that waits for a frame; may be called by a signal's handler."""
         self._leaving.set()
-        with self._news:
-            self._news.notify_all()
+        self._ahead.stop()
 
     def close(self) -> None:
         """Let go of the camera."""
         self.stop()
-        if self._thread is not None:
-            self._thread.join(_LEAVE)
+        self._ahead.close()
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,9 @@ from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 _log = logging.getLogger(__name__)
+FRAME_US = 33_333
+"""Microseconds between frames whose time is not told, as MediaPipe's solutions assume: 30 a second."""
+
 _FRAME_RATE = 30.0  # where a container tells none
 _MOST_DAMAGED = 1000  # frames in a row of a file that are tried before it counts as ended
 _CUT_SHORT = 0.9  # of the frames that a container promises: fewer are worth a warning

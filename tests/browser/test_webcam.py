@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pocketgraph.graphs import HolisticResult, Timed
 from pocketgraph.runtime.vision.frames import read_frames
 
 pytestmark = [pytest.mark.browser, pytest.mark.data, pytest.mark.zoo]
@@ -71,10 +72,10 @@ def test_the_browsers_camera_comes_back_as_landmarks_drawn_on_the_canvas(tmp_pat
     picture = tmp_path / "page.png"
     with served("holistic") as url:
         seen = visit(tmp_path, url, camera=str(camera), frames=8, screenshot=str(picture))
-    found = seen["found"]
-    assert len(found["pose"]) == 33
-    assert len(found["faces"][0]) == 468
-    assert {hand["side"] for hand in found["hands"]} <= {"left", "right"}
+    result = HolisticResult.from_json(json.dumps(seen["record"]))
+    assert result.size == (640, 360)
+    assert len(result.pose) == 33
+    assert len(result.face) == 468
     for colour in ("left", "right", "middle", "face"):
         assert seen["painted"][colour] > 100, seen["painted"]
     assert float(seen["rate"]) > 0
@@ -99,6 +100,17 @@ def test_a_part_switched_off_is_drawn_no_longer_also_in_a_phones_window(tmp_path
     assert seen["painted"]["left"] > 100
     assert "face" not in seen["pressed"]
     assert not seen["wide"]
+
+
+def test_several_people_have_their_colours_and_the_background_is_darkened(tmp_path: Path, camera: Path) -> None:
+    with served("holistic", "--num-people", "2", "--segmentation") as url:
+        seen = visit(tmp_path, url, camera=str(camera), frames=6, screenshot=str(tmp_path / "page.png"))
+    person = Timed.from_json(json.dumps(seen["record"])).found[0]
+    assert (person.id, len(person.pose), person.mask.shape) == (0, 33, (360, 640))
+    assert seen["painted"]["face"] < 20
+    assert seen["painted"]["left"] > 1000  # the colour of number 0
+    assert seen["dark"] > 0.2
+    assert seen["errors"] == []
 
 
 def test_the_servers_camera_is_shown_as_a_stream(tmp_path: Path, shared_data: Path) -> None:

@@ -3,8 +3,9 @@
 //   node webcam.mjs SPEC.json
 //
 // SPEC: {chromium, url, camera: file for Chromium's fake camera or null, frames, width, height, toggle: part or null,
-// screenshot}. Waits until the page has drawn `frames`, then prints one JSON object: {frames, found, rate, pressed,
-// painted, message, errors, wide}. `painted` counts the pixels of the canvas in each of the overlay's colours.
+// screenshot}. Waits until the page has drawn `frames`, then prints one JSON object: {frames, record, rate, pressed,
+// painted, dark, message, errors, wide}. `painted` counts the pixels of the canvas in each of the overlay's colours,
+// `dark` is the share of its pixels that are.
 
 import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
@@ -57,8 +58,10 @@ try {
       }
     }
     const pressed = [...document.querySelectorAll('button')].filter((b) => b.getAttribute('aria-pressed') === 'true');
+    let dark = 0;
+    for (let i = 0; i < data.length; i += 4) dark += Math.max(data[i], data[i + 1], data[i + 2]) < 95;
     return {
-      frames: window.frames_drawn, found: window.last_found ?? null, painted,
+      dark: dark * 4 / data.length, frames: window.frames_drawn, record: window.last_record ?? null, painted,
       rate: document.getElementById('rate').textContent, pressed: pressed.map((b) => b.dataset.part),
       message: document.getElementById('message').textContent,
       wide: document.documentElement.scrollWidth > innerWidth,

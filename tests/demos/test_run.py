@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,18 @@ import pytest
 from typing_extensions import Self
 
 from pocketgraph.__main__ import main
-from pocketgraph.demos import run_command, running
-from pocketgraph.demos.landmarks_json import as_json
+from pocketgraph.demos import pipeline_options, running
 from pocketgraph.demos.outputs import CODECS, Kept, VideoFile
-from pocketgraph.demos.pipelines import PIPELINES, Found, FoundHand, Pipeline, Settings
+from pocketgraph.demos.pipelines import PIPELINES, Kind, Pipeline, Settings, parts_in, people
 from pocketgraph.demos.running import Job, run_job
 from pocketgraph.demos.session import Session
+from pocketgraph.graphs import HolisticResult, Timed
+from pocketgraph.graphs.streaming import Streaming, size_of
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.graph.recording import Recording
 from pocketgraph.runtime.vision.camera import Camera
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.frames import read_frames
-from pocketgraph.runtime.vision.landmarks import Landmarks
 
 
 def write_video(file: Path, count: int = 12, size: tuple[int, int] = (160, 120), rate: float = 25) -> Path:
@@ -49,23 +51,27 @@ def facts(file: Path) -> tuple[int, float, tuple[int, int]]:
     return count, rate, size
 
 
+BOX = [0.25, 0.25, 0.75, 0.75]
+
+
 class FakePipeline:
     """Stands in for `Pipeline`: a face of one box in every frame, or whatever `act` does with it."""
 
     def __init__(self, name: str, settings: Settings) -> None:
-        self.name, self.settings, self.resets = name, settings, 0
+        self.name, self.settings = name, settings
         self.possible = self.parts = ("face",)
 
-    def __call__(self, image: Any, timestamp_us: int) -> Found:
+    def __call__(self, image: Any, timestamp_us: int) -> Timed[Detections]:
         self.act(image, timestamp_us)
-        box = np.float32([[0.25, 0.25, 0.75, 0.75]])
-        return Found(detections=Detections(box, np.zeros((1, 0, 2), np.float32), np.float32([0.5])))
+        found = Detections(np.float32([BOX]), np.zeros((1, 0, 2), np.float32), np.float32([0.5]))
+        return Timed("faces", timestamp_us, found, image, size_of(image))
+
+    def stream(self, frames: Iterable[tuple[int, Any]]) -> Iterator[Timed[Detections]]:
+        for timestamp, image in frames:
+            yield self(image, timestamp)
 
     def act(self, image: Any, timestamp_us: int) -> None:
         """For tests to override."""
-
-    def reset(self) -> None:
-        self.resets += 1
 
     def close(self) -> None:
         """Nothing is held."""
@@ -85,7 +91,7 @@ def lines_of(file: Path) -> list[dict[str, Any]]:
 
 
 def test_the_command_knows_every_pipeline() -> None:
-    assert tuple(PIPELINES) == run_command.PIPELINES
+    assert tuple(PIPELINES) == pipeline_options.PIPELINES
 
 
 @pytest.mark.usefixtures("fake")
@@ -97,7 +103,7 @@ def test_a_video_gives_a_video_of_the_same_rate_and_size(tmp_path: Path, suffix:
     assert f"  {out}" in ended.lines
     found = lines_of(tmp_path / "out.jsonl")
     assert [line["timestamp_us"] for line in found] == [time for time, _ in read_frames(video)]
-    assert found[3]["detections"] == [{"score": 0.5, "box": [0.25, 0.25, 0.75, 0.75], "keypoints": []}]
+    assert (found[3]["found"]["boxes"], found[3]["found"]["scores"]) == ([BOX], [0.5])
     assert (found[0]["width"], found[0]["height"]) == (160, 120)
     assert {file.name for file in tmp_path.iterdir()} == {"in.mp4", f"out{suffix}", "out.jsonl"}
 
@@ -125,7 +131,6 @@ def test_a_folder_gives_a_folder_each_picture_on_its_own(tmp_path: Path, fake: t
     assert len(lines_of(tmp_path / "out.jsonl")) == 2
     assert "left out: 1 damaged frames" in ended.lines
     assert made[0].settings.static
-    assert made[0].resets == 2
 
 
 @pytest.mark.usefixtures("fake")
@@ -183,7 +188,7 @@ def test_an_error_in_the_middle_keeps_what_was_written(tmp_path: Path, fake: typ
         run_job(job)
     assert facts(tmp_path / "out.mp4")[0] == 6
     assert len(lines_of(tmp_path / "out.jsonl")) == 6
-    assert Recording(tmp_path / "out.pgrec").streams() == {"image": 6, "detections": 6}
+    assert Recording(tmp_path / "out.pgrec").streams() == {"image": 6, "record": 6}
 
 
 @pytest.mark.usefixtures("fake")
@@ -195,8 +200,6 @@ def test_frames_that_change_their_size_fit_into_the_video(tmp_path: Path, monkey
 
         def __iter__(self) -> Iterator[tuple[int, Any]]:
             yield from ((number * 100_000, np.full((*size, 3), 200, np.uint8)) for number, size in enumerate(sizes))
-
-        def stop(self) -> None: ...
 
         def __enter__(self) -> Self:
             return self
@@ -300,10 +303,10 @@ def test_a_recorded_run_is_replayed_bit_for_bit(
     file = tmp_path / "run.pgrec"
     assert main(["run", "holistic", "--input", str(video), "--record", str(file), "--delegate", "litert"]) == 0
     counts = Recording(file).streams()
-    assert counts["image"] == counts["pose"] == counts["faces"] == 9
+    assert counts == {"image": 9, "record": 9}
     capsys.readouterr()
     assert main(["replay", str(file)]) == 0
-    assert f"{sum(counts.values()) - 9} packets came out again, bit for bit" in capsys.readouterr().out
+    assert "9 packets came out again, bit for bit" in capsys.readouterr().out
     file.write_bytes(file.read_bytes()[:-50_000])
     assert main(["replay", str(file)]) == 0
     assert "cut short" in capsys.readouterr().out
@@ -329,13 +332,14 @@ def test_pipelines_cope_with_frames_of_changing_size_and_time_that_goes_back(nam
     frames = [frame for _, frame in read_frames(shared_data / "people/videos/signing_video_9frames.mp4")]
     sizes = [(640, 360), (320, 180), (360, 640), (641, 361), (64, 48), *[(640, 360)] * 4]
     times = [0, 40_000, 40_000, 10_000, 80_000, 120_000, 160_000, 200_000, 240_000]
-    pipeline = Pipeline(name, Settings(segmentation=True, delegate="litert"))
+    pipeline = Pipeline(name, Settings(segmentation="segmentation" in PIPELINES[name].options, delegate="litert"))
     try:
         for size, timestamp, frame in zip(sizes, times, frames, strict=False):
-            found = pipeline(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), timestamp)
-            if found.mask is not None:
-                assert found.mask.shape == size[::-1]
-        assert found.counts()
+            seen = pipeline(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), timestamp)
+            assert seen.size == size
+            for person in people(seen):
+                assert person.mask is None or person.mask.shape == size[::-1]
+        assert parts_in(seen)
     finally:
         pipeline.close()
 
@@ -352,18 +356,101 @@ def test_a_part_can_be_switched_on_later() -> None:
         assert session.shown == {"segmentation"}
 
 
-def test_json_names_what_was_found() -> None:
-    points = Landmarks(np.float32([[0.1, 0.2, 0.3]]), np.float32([0.5]), np.float32([0.25]))
-    plain = Landmarks(np.float32([[1 / 3, 0, -1]]))
-    mask = np.float32([[0, 1], [0.6, 0.4]])
-    found = Found(
-        points, plain, (FoundHand("left", plain, 0.75, plain), FoundHand("right", plain)), (plain,), None, mask
-    )
-    third = [0.333333, 0.0, -1.0]
-    assert as_json(found, 7, (2, 2)) == {
-        "timestamp_us": 7, "width": 2, "height": 2, "pose": [[0.1, 0.2, 0.3, 0.5, 0.25]], "world": [third],
-        "hands": [{"side": "left", "landmarks": [third], "score": 0.75, "world": [third]},
-                  {"side": "right", "landmarks": [third]}],
-        "faces": [[third]], "person": 0.5,
-    }  # fmt: skip
-    assert as_json(Found(), 0, (4, 3)) == {"timestamp_us": 0, "width": 4, "height": 3}
+def test_parts_left_out_can_be_switched_on_later() -> None:
+    with Session("holistic", Settings(hands=False, face=False, delegate="litert")) as session:
+        assert session.shown == {"pose"}
+        session.toggle("face")
+        assert session.shown == {"pose", "face"}
+        assert not session.pipeline.settings.hands
+        assert session.pipeline.settings.face
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pose", "--num-people", "2"], "--num-people is an option of holistic, not of pose"),
+        (["face_mesh", "--hand-model", "lite"], "--hand-model is an option of holistic and hands, not of face_mesh"),
+        (["hands", "--segmentation"], "--segmentation is an option of holistic and pose, not of hands"),
+        (["hands", "--no-face"], "--no-face is an option of holistic, not of hands"),
+        (["holistic", "--no-hands", "--smooth-hands"], "--smooth-hands has no effect with --no-hands"),
+        (["holistic", "--no-face", "--smooth-face"], "--smooth-face has no effect with --no-face"),
+        (["holistic", "--palm-fallback", "--num-people", "3"], "--palm-fallback completes the hands of one person"),
+        (["holistic", "--num-people", "0"], "--num-people"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    video = write_video(tmp_path / "in.mp4", 2)
+    assert main(["run", *arguments, "--input", str(video), "--json", str(tmp_path / "out.jsonl")]) == 2
+    assert message in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_pictures_are_forgotten_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Following(Streaming[list[Any]]):
+        kind, resets = "face_mesh", 0
+
+        def __init__(self, **options: Any) -> None:
+            assert options == {"static": True, "delegate": "auto", "threads": 2}
+
+        def __call__(self, image: Any) -> list[Any]:  # noqa: ARG002
+            return []
+
+        def reset(self) -> None:
+            Following.resets += 1
+
+        def close(self) -> None: ...
+
+    monkeypatch.setitem(PIPELINES, "face_mesh", Kind(("face",), ("static",), Following))
+    pipeline = Pipeline("face_mesh", Settings(static=True))
+    frames = [(0, np.zeros((8, 8, 3), np.uint8))] * 3
+    assert [seen.found for seen in pipeline.stream(frames)] == [[], [], []]
+    assert Following.resets == 3
+    pipeline(frames[0][1], 7)
+    assert Following.resets == 4
+
+
+@pytest.mark.zoo
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(hand_model="lite", hand_confidence=True, palm_fallback=True, smooth_hands=True, smooth_face=True),
+        Settings(num_people=2, face=False, segmentation=True),
+    ],
+)
+def test_lines_give_the_results_back(settings: Settings, tmp_path: Path, shared_data: Path) -> None:
+    video = shared_data / "people/videos/signing_video_9frames.mp4"
+    settings = replace(settings, delegate="litert")
+    run_job(Job("holistic", str(video), json_file=str(tmp_path / "out.jsonl"), settings=settings))
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    pipeline = Pipeline("holistic", settings)
+    for line, (timestamp, frame) in zip(lines, read_frames(video), strict=True):
+        seen, fresh = Timed.from_json(line), pipeline(frame, timestamp)
+        assert (seen.timestamp_us, seen.size) == (timestamp, (1280, 720))
+        assert line == fresh.to_json()  # streamed or frame by frame, it is the same
+        person = people(seen)[0]
+        assert person.left_hand is not None
+        if settings.num_people == 1:
+            assert isinstance(HolisticResult.from_json(line), HolisticResult)
+            assert person.left_hand_confidence.side > 0.5
+            assert person.mask is None
+        else:
+            assert (person.id, person.face) == (0, None)
+            assert person.mask.shape == (720, 1280)
+    pipeline.close()
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_time_line_shows_frames_and_the_summary_their_number(tmp_path: Path) -> None:
+    video, trace = write_video(tmp_path / "in.mp4", 5), tmp_path / "trace.json"
+    ended = run_job(Job("face_detection", str(video), trace=trace))
+    assert ended.frames == 5
+    assert ended.lines[0].startswith("5 frames, ")
+    events = json.loads(trace.read_text())["traceEvents"]
+    frames = [event for event in events if event["name"] == "frame"]
+    assert [event["args"]["timestamp"] for event in frames] == [time for time, _ in read_frames(video)]
+    for lane in {event["tid"] for event in frames}:  # frames of one lane do not overlap
+        row = [(event["ts"], event["ts"] + event["dur"]) for event in frames if event["tid"] == lane]
+        assert all(one[1] <= other[0] + 0.01 for one, other in pairwise(row))

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from pocketgraph.demos import session
-from pocketgraph.demos.pipelines import Found, Settings
+from pocketgraph.demos.pipelines import Settings
 from pocketgraph.demos.session import Session
 from pocketgraph.demos.webcam_server import WebcamServer
+from pocketgraph.graphs import HolisticResult, Timed
+from pocketgraph.graphs.streaming import size_of
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.vision.camera import Camera
 from pocketgraph.runtime.vision.landmarks import Landmarks
@@ -30,9 +32,10 @@ class FakePipeline:
 
     def __init__(self, name: str, settings: Settings) -> None: ...
 
-    def __call__(self, image: Any, _timestamp_us: int) -> Found:
+    def __call__(self, image: Any, timestamp_us: int) -> Timed[HolisticResult]:
         face = Landmarks(np.full((468, 3), 0.5, np.float32))
-        return Found(faces=(face,), mask=np.ones(image.shape[:2], np.float32))
+        found = HolisticResult(face=face, mask=np.ones(image.shape[:2], np.float32))
+        return Timed("holistic", timestamp_us, found, image, size_of(image))
 
     def close(self) -> None: ...
 
@@ -108,9 +111,10 @@ def test_a_frame_comes_back_as_what_it_shows(served: WebcamServer) -> None:
     status, data, _ = ask(served, "POST", "/frame", JPEG, X_Pocketgraph_Token=served.token)
     assert status == 200
     answer = json.loads(data)
-    assert len(answer["found"]["faces"][0]) == 468
-    assert (answer["found"]["width"], answer["found"]["height"]) == (64, 48)
-    assert answer["found"]["mask_png"].startswith("iVBOR")
+    result = HolisticResult.from_json(json.dumps(answer["record"]))
+    assert len(result.face) == 468
+    assert result.size == (64, 48)
+    assert result.mask.shape == (48, 64)
     assert answer["status"]["frames"] == 1
     assert json.loads(ask(served, "GET", "/status", X_Pocketgraph_Token=served.token)[1])["frames"] == 1
 
@@ -119,7 +123,7 @@ def test_parts_are_switched(served: WebcamServer) -> None:
     status, data, _ = ask(served, "POST", "/toggle?part=segmentation", b"", X_Pocketgraph_Token=served.token)
     assert (status, json.loads(data)["shown"]) == (200, ["face"])
     answer = json.loads(ask(served, "POST", "/frame", JPEG, X_Pocketgraph_Token=served.token)[1])
-    assert "mask_png" not in answer["found"]
+    assert answer["status"]["shown"] == ["face"]
     assert ask(served, "POST", "/toggle?part=<b>", b"", X_Pocketgraph_Token=served.token)[0] == 400
     assert ask(served, "POST", "/toggle?part=face", b"")[0] == 403
     assert ask(served, "POST", f"/toggle?part=face&token={served.token}", b"")[0] == 403  # only the header counts

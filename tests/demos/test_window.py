@@ -95,8 +95,8 @@ def test_keys_switch_parts_and_end_the_run(tmp_path: Path, monkeypatch: pytest.M
     import pygame
 
     from pocketgraph.demos import session
-    from pocketgraph.demos.pipelines import Found, FoundHand
     from pocketgraph.demos.running import Job, run_job
+    from pocketgraph.graphs import Hand, Timed
     from pocketgraph.runtime.vision.landmarks import Landmarks
 
     points = Landmarks(np.full((21, 3), 0.5, np.float32))
@@ -107,13 +107,13 @@ def test_keys_switch_parts_and_end_the_run(tmp_path: Path, monkeypatch: pytest.M
         def __init__(self, *_: Any) -> None:
             self.calls = 0
 
-        def __call__(self, *_: Any) -> Found:
+        def __call__(self, image: Any, timestamp_us: int) -> Timed[list[Hand]]:
             self.calls += 1
             if self.calls == 2:
                 pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_h))
             if self.calls == 4:
                 pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q))
-            return Found(hands=(FoundHand("left", points),))
+            return Timed("hands", timestamp_us, [Hand(points, 1.0, side="Left")], image)
 
         def close(self) -> None: ...
 

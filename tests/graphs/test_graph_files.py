@@ -6,6 +6,7 @@ the graph files compute what the pipelines compute, in the same order, so result
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pocketgraph.demos.graph_command import graph as graph_command
 from pocketgraph.graphs import (
     FaceDetection,
     FaceMesh,
@@ -31,9 +33,9 @@ from pocketgraph.graphs import (
 )
 from pocketgraph.models.errors import GraphConfigError, GraphRuntimeError, UsageError
 from pocketgraph.runtime.graph import CalculatorGraph, parse_text, read_graph, set_options, to_text, validate
-from pocketgraph.runtime.graph.command import graph as graph_command
 from pocketgraph.runtime.vision.classification import Classification
 from pocketgraph.runtime.vision.detections import Detection, Detections
+from pocketgraph.runtime.vision.frames import read_frames
 from pocketgraph.runtime.vision.landmarks import Landmarks
 from pocketgraph.runtime.vision.rect import Rect
 
@@ -130,6 +132,33 @@ def test_there_is_a_graph_file_for_each_pipeline() -> None:
         "pose",
         "selfie_segmentation",
     ]
+
+
+@pytest.mark.zoo
+@pytest.mark.data
+def test_a_graph_runs_by_its_name_on_a_video_or_folder(tmp_path: Path, shared_data: Path) -> None:
+    people, lines, trace = shared_data / "people", tmp_path / "packets.jsonl", tmp_path / "trace.json"
+    video = people / "videos/signing_video_9frames.mp4"
+    outputs = ["--json", str(lines), "--trace", str(trace), "--side-packet", "segmentation=true"]
+    done = CliRunner().invoke(graph_command, ["run", "pose", "--input", str(video), *outputs])
+    assert done.exit_code == 0, done.output
+    packets = [json.loads(line) for line in lines.read_text().splitlines()]
+    times = [packet["timestamp_us"] for packet in packets if packet["stream"] == "pose_landmarks"]
+    assert times == [timestamp for timestamp, _ in read_frames(video)]
+    assert {packet["stream"] for packet in packets} == {"pose_landmarks", "pose_world_landmarks", "mask"}
+    assert all(len(packet["value"]["points"]) == 33 for packet in packets if packet["stream"] != "mask")
+    assert "InferenceCalculator" in trace.read_text()
+    folder = people / "mmpose_tests_data/ochuman"
+    done = CliRunner().invoke(graph_command, ["run", "selfie_segmentation", "--input", str(folder)])
+    assert "mask: 3 packets" in done.output
+
+
+def test_a_graph_that_is_not_there_is_named(tmp_path: Path) -> None:
+    graph = tmp_path / "two.pbtxt"
+    graph.write_text('input_stream: "a" input_stream: "b" node { calculator: "PassThroughCalculator" input_stream: "a"'
+                     ' output_stream: "c" }')  # fmt: skip
+    assert "the graphs are face_detection_full" in str(CliRunner().invoke(graph_command, ["check", "feet"]).exception)
+    assert "--input-stream NAME=FILE" in CliRunner().invoke(graph_command, ["run", str(graph), "--input", "x"]).output
 
 
 @pytest.mark.zoo

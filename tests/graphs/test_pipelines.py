@@ -176,7 +176,7 @@ def test_the_public_names_are_these() -> None:
     }
     assert [field.name for field in dataclasses.fields(HolisticResult)] == [
         *("pose", "world", "left_hand", "right_hand", "face", "mask"),
-        *("left_hand_confidence", "right_hand_confidence", "face_confidence", "id", "timestamp_us", "image"),
+        *("left_hand_confidence", "right_hand_confidence", "face_confidence", "id", "timestamp_us", "image", "size"),
     ]
 
 

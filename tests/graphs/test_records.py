@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pocketgraph.graphs import Confidence, Hand, HolisticResult, PoseResult, Timed
-from pocketgraph.models.errors import FormatError, MissingExtraError, PocketgraphError
+from pocketgraph.graphs.records import write_packet
+from pocketgraph.models.errors import FormatError, MissingExtraError, PocketgraphError, UsageError
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
@@ -40,6 +41,7 @@ _FULL = HolisticResult(
     id=3,
     timestamp_us=12_345,
     image=np.zeros((2, 2, 3), np.uint8),
+    size=(7, 5),
 )
 
 
@@ -83,21 +85,24 @@ def test_a_holistic_result_comes_back(result: HolisticResult) -> None:
     ],
 )
 def test_what_other_pipelines_find_comes_back(kind: str, found: Any) -> None:
-    back = Timed.from_json(Timed(kind, 7, found).to_json())
-    assert (back.kind, back.timestamp_us) == (kind, 7)
+    back = Timed.from_json(Timed(kind, 7, found, size=(640, 480)).to_json())
+    assert (back.kind, back.timestamp_us, back.size) == (kind, 7, (640, 480))
     if kind == "faces" and not len(found):
         assert len(back.found) == 0
     elif kind == "people":
         for one, other in zip(found, back.found, strict=True):
             _same(one.face, other.face)
             assert one.id == other.id
+            assert (other.timestamp_us, other.size) == (7, (640, 480))
     else:
         _same(found, back.found)
 
 
 def test_the_schema_is_this() -> None:
     record = json.loads(_FULL.to_json())
-    assert set(record) == {"schema", "version", "timestamp_us", "found"}
+    assert set(record) == {"schema", "version", "timestamp_us", "width", "height", "found"}
+    assert (record["width"], record["height"]) == (7, 5)
+    assert "width" not in json.loads(HolisticResult().to_json())
     assert (record["schema"], record["version"], record["timestamp_us"]) == ("pocketgraph.holistic", 1, 12_345)
     found = record["found"]
     assert set(found) == {
@@ -162,6 +167,7 @@ def test_damaged_records_are_refused_or_read(path: tuple, junk: Any) -> None:
         ('{"schema": "pocketgraph.holistic", "version": 2}', "version 2"),
         ('{"schema": "pocketgraph.holistic", "version": 1}', "timestamp_us must be"),
         ('{"schema": "pocketgraph.holistic", "version": 1, "timestamp_us": 0}', "found must be an object"),
+        ('{"schema": "pocketgraph.mask", "version": 1, "timestamp_us": 0, "width": 4}', "height must be a whole"),
         ('{"schema": "pocketgraph.pose", "version": 1, "timestamp_us": 0, "found": null}', "expected pocketgraph.hol"),
         (
             '{"schema": "pocketgraph.face_mesh", "version": 1, "timestamp_us": 0, "found": [{"points": [[0]]}]}',
@@ -172,6 +178,19 @@ def test_damaged_records_are_refused_or_read(path: tuple, junk: Any) -> None:
 def test_what_is_no_record_is_named(text: str, words: str) -> None:
     with pytest.raises(FormatError, match=words):
         HolisticResult.from_json(text)
+
+
+def test_packets_of_graphs_are_written_as_in_records() -> None:
+    hand = _landmarks(21)
+    packet = json.loads(write_packet("hands", 5, [hand]))
+    assert (packet["stream"], packet["timestamp_us"]) == ("hands", 5)
+    np.testing.assert_array_equal(np.float32(packet["value"][0]["points"]), hand.points)
+    mask = json.loads(write_packet("mask", 5, _MASK))["value"]
+    assert mask == json.loads(Timed("mask", 0, _MASK).to_json())["found"]
+    assert json.loads(write_packet("n", 5, [math.nan, 1.5]))["value"] == [None, 1.5]
+    for value in (object(), {"far": math.inf}, [b"bytes"]):
+        with pytest.raises(UsageError, match='stream "x" cannot be written as JSON'):
+            write_packet("x", 0, value)
 
 
 def test_a_table_has_a_row_for_each_landmark() -> None:

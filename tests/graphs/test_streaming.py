@@ -16,6 +16,7 @@ import pytest
 from pocketgraph.graphs import FaceDetection, FaceMesh, Hands, Holistic, Pose, SelfieSegmentation, Timed, streaming
 from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.models.errors import UsageError
+from pocketgraph.runtime.vision.camera import Camera
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 
@@ -171,6 +172,25 @@ def test_live_an_error_of_the_source_arrives() -> None:
         list(stream)
 
 
+def test_live_a_camera_that_vanishes_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shows = [[1], [2]]
+
+    def reading(_camera: Any) -> Iterator[tuple[int, Image]]:
+        for number in shows.pop(0) if shows else []:
+            yield 0, _frame(number)
+            time.sleep(0.05)
+
+    camera = Camera(0, reading, tries=1, first_wait=0.01, say=streaming._log.warning)
+    monkeypatch.setattr(streaming, "open_source", lambda *_: camera)
+    seen = []
+    with pytest.raises(UsageError, match="did not come back in 1 attempts"):
+        seen.extend(one.found for one in Counting().stream(0, "live"))
+    assert seen == [1, 2]
+    assert "camera 0 is back" in caplog.text
+
+
 def test_leaving_a_stream_closes_its_file(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = []
 
@@ -188,6 +208,18 @@ def test_leaving_a_stream_closes_its_file(clip: Path, monkeypatch: pytest.Monkey
         stream.close()
         _reader_ends()
         assert closed.pop() == clip
+
+
+@pytest.mark.zoo
+def test_an_error_of_the_source_comes_after_the_results_before_it() -> None:
+    def frames() -> Iterator[Image]:
+        yield from (_frame(i) for i in range(3))
+        raise OSError("the cable is out")
+
+    seen = []
+    with Holistic(delegate="litert") as holistic, pytest.raises(OSError, match="the cable is out"):
+        seen.extend(holistic.stream(frames()))
+    assert len(seen) == 3
 
 
 @pytest.mark.zoo

@@ -6,7 +6,6 @@ Prints the resident memory along the way; ends with 1 where it grew by more than
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pocketgraph.demos.landmarks_json import as_json
 from pocketgraph.demos.overlay import overlay
 from pocketgraph.demos.pipelines import PIPELINES, Settings
 from pocketgraph.demos.session import Session
@@ -53,11 +51,12 @@ def main(pipeline: str, video: Path, frames: int, width: int, most: float) -> No
     marks = sorted({1, frames // 10, frames // 4, frames // 2, frames})
     memory: dict[int, float] = {}
     began = time.monotonic()
-    with Session(pipeline, Settings(segmentation=True, delegate="litert")) as session:
+    masks = "segmentation" in PIPELINES[pipeline].options
+    with Session(pipeline, Settings(segmentation=masks, delegate="litert")) as session:
         for number, frame in enumerate(islice(played(video, width), frames), 1):
-            found = session(frame, number * 33_333)
-            overlay(frame, found)
-            json.dumps(as_json(found, number, (frame.shape[1], frame.shape[0])))
+            seen = session(frame, number * 33_333)
+            overlay(frame, seen)
+            seen.to_json()
             if number in marks:
                 memory[number] = resident()
                 print(f"{number} frames, {time.monotonic() - began:.0f} s: {memory[number]:.1f} MiB", flush=True)

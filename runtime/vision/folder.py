@@ -8,14 +8,13 @@ from pathlib import Path
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.graphs.streaming import FRAME_US
 from pocketgraph.models.errors import FormatError, UsageError
-from pocketgraph.runtime.vision.frames import read_frames
+from pocketgraph.runtime.vision.frames import FRAME_US, read_frames
 from pocketgraph.runtime.vision.image_to_tensor import Image
 
 
 class Folder:
-    """The pictures in a folder by name; those that cannot be decoded are left out and counted in `skipped`."""
+    """The pictures in a folder by name, 1/30 s apart; those that cannot be decoded are left out (`skipped`)."""
 
     live = False
     rate: float | None = None
@@ -26,12 +25,9 @@ class Folder:
             raise UsageError(f"there is no picture in {folder} that OpenCV can read")
         self.count = len(self.pictures)
         self.skipped = 0
-        self.current = self.pictures[0]
-        """The picture that the last frame came from."""
 
     def __iter__(self) -> Iterator[tuple[int, Image]]:
         for number, file in enumerate(self.pictures):
-            self.current = file
             try:
                 _, picture = next(iter(read_frames(file)))
             except FormatError:
@@ -39,8 +35,9 @@ class Folder:
                 continue
             yield number * FRAME_US, picture
 
-    def stop(self) -> None:
-        """Nothing waits here."""
+    def picture_at(self, timestamp_us: int) -> Path:
+        """The picture that a frame came from."""
+        return self.pictures[timestamp_us // FRAME_US]
 
     def __enter__(self) -> Self:
         return self
