@@ -175,10 +175,14 @@ def test_live_a_camera_that_vanishes_is_opened_again(
     camera = Camera(0, reading, tries=1, first_wait=0.01, say=streaming._log.warning)
     monkeypatch.setattr(streaming, "open_source", lambda *_: camera)
     seen = []
-    with pytest.raises(UsageError, match="did not come back in 1 attempts"):
+
+    def watch() -> None:
         for one in Counting().stream(0, "live"):
             seen.append(one.found)
             taken.release()
+
+    with pytest.raises(UsageError, match="did not come back in 1 attempts"):
+        watch()
     assert seen == [1, 2]
     assert "camera 0 is back" in caplog.text
 
