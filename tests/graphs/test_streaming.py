@@ -176,17 +176,24 @@ def test_live_a_camera_that_vanishes_is_opened_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     shows = [[1], [2]]
+    taken = threading.Semaphore(1)
 
     def reading(_camera: Any) -> Iterator[tuple[int, Image]]:
         for number in shows.pop(0) if shows else []:
+            taken.acquire()
             yield 0, _frame(number)
-            time.sleep(0.05)
 
     camera = Camera(0, reading, tries=1, first_wait=0.01, say=streaming._log.warning)
     monkeypatch.setattr(streaming, "open_source", lambda *_: camera)
     seen = []
+
+    def watch() -> None:
+        for one in Counting().stream(0, "live"):
+            seen.append(one.found)
+            taken.release()
+
     with pytest.raises(UsageError, match="did not come back in 1 attempts"):
-        seen.extend(one.found for one in Counting().stream(0, "live"))
+        watch()
     assert seen == [1, 2]
     assert "camera 0 is back" in caplog.text
 
