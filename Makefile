@@ -28,17 +28,18 @@ fuzz: .venv/.dev
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_recording.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_chw.py -runs=$(RUNS) -seed=$(SEED) -verbosity=0 chw
 
-# The CHW engine's core built with AddressSanitizer and UndefinedBehaviorSanitizer: its tests; RUNS calls of its builder
+# The compiled modules built with AddressSanitizer and UndefinedBehaviorSanitizer: their tests; RUNS calls of its builder
 # from C++, guided by coverage; RUNS mutations of models and of what `make fuzz` has kept (blindly: the sanitizer takes
 # the place of the coverage). Then ThreadSanitizer. A million of the first takes about ten minutes of one core.
 SANITIZED = LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
-	POCKETGRAPH_CORE="$$(echo $(CURDIR)/build/sanitize/pocketgraph/runtime/chw/_core*.so)"
+	POCKETGRAPH_COMPILED="$(CURDIR)/build/sanitize"
 sanitize: .venv/.dev
 	rm -rf build/sanitize build/thread_check
 	$(BIN)/python -m pip install --quiet --no-deps --target build/sanitize -C build-dir=build/sanitize/cmake \
 		-C cmake.define.POCKETGRAPH_SANITIZE=ON .
-	$(SANITIZED) $(BIN)/python -m pytest -p no:cacheprovider -m "not zoo" tests/runtime/test_chw_*.py
+	$(SANITIZED) $(BIN)/python -m pytest -p no:cacheprovider -m "not zoo" \
+		tests/runtime/test_chw_*.py tests/runtime/vision/test_warp.py
 	mkdir -p build/fuzz/chw build/fuzz/program
 	cd build/fuzz && ASAN_OPTIONS=quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
 		../sanitize/pocketgraph/runtime/chw/fuzz_program $(RUNS) $(SEED) program

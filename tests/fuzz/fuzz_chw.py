@@ -3,8 +3,8 @@
 Bytes become a small graph whose shapes, options and constants need not go together, or are a .tflite file: pieces of
 models of the zoo with a few fields changed. Whatever the graph, reading it, unpacking its weights and cutting it into
 parts may raise `PocketgraphError`, planning them that or `ValueError`, where the core refuses a step, and running them
-nothing at all. `POCKETGRAPH_CORE` names another build of the core, `make sanitize` leaves one in build/sanitize. With
-`POCKETGRAPH_FUZZ_REFUSED=1` a step that the core refuses is a finding too: its rule should have left it to LiteRT.
+nothing at all. `POCKETGRAPH_COMPILED` names a folder with another build, `make sanitize` leaves one in build/sanitize.
+With `POCKETGRAPH_FUZZ_REFUSED=1` a step that the core refuses is a finding too: its rule should have left it to LiteRT.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from plain_package import load_compiled, require_instrumented, use_plain_package
 
 use_plain_package()
-load_compiled("runtime.chw._core", os.environ.get("POCKETGRAPH_CORE"))
+load_compiled("runtime.chw._core")
 with atheris.instrument_imports(include=["pocketgraph.runtime.chw"]):
     from mutate_flatbuffer import mutate
 

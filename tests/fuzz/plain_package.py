@@ -7,6 +7,7 @@ nothing and fuzzes blindly.
 from __future__ import annotations
 
 import importlib.util
+import os
 import site
 import sys
 import tempfile
@@ -36,11 +37,14 @@ def require_instrumented(function: Callable[..., Any]) -> None:
         sys.exit(f"{function.__module__}.{function.__name__} is not instrumented: fuzzing would be blind")
 
 
-def load_compiled(name: str, file: str | None = None) -> None:
-    """Import a compiled module, such as "runtime.chw._core", from `file` or where it is installed: it is not here."""
+def load_compiled(name: str) -> None:
+    """Import a compiled module, such as "runtime.chw._core", from where it is installed: it is not here.
+
+    The environment variable POCKETGRAPH_COMPILED names a folder with another build.
+    """
+    folders = [os.environ["POCKETGRAPH_COMPILED"]] if "POCKETGRAPH_COMPILED" in os.environ else site.getsitepackages()
     leaf = name.replace(".", "/")
-    folders = map(Path, site.getsitepackages())
-    file = file or next((str(found) for folder in folders for found in folder.glob(f"pocketgraph/{leaf}*.so")), None)
+    file = next((file for folder in folders for file in Path(folder).glob(f"pocketgraph/{leaf}*.so")), None)
     if file is None:
         sys.exit(f"pocketgraph.{name} is not built: pip install --editable .")
     spec = importlib.util.spec_from_file_location(f"pocketgraph.{name}", file)

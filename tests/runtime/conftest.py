@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-if core := os.environ.get("POCKETGRAPH_CORE"):  # another build of the engine, for `make sanitize`
-    spec = importlib.util.spec_from_file_location("pocketgraph.runtime.chw._core", core)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[spec.name])
+if folder := os.environ.get("POCKETGRAPH_COMPILED"):  # another build of the compiled modules, for `make sanitize`
+    for name in ("runtime.chw._core", "runtime.vision._warp"):
+        (file,) = Path(folder).glob(f"pocketgraph/{name.replace('.', '/')}*.so")
+        spec = importlib.util.spec_from_file_location(f"pocketgraph.{name}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[spec.name])
 
 from pocketgraph.models.graph import DType, Graph, Model, Op, Tensor
 from pocketgraph.models.tflite_write import write_tflite

@@ -32,7 +32,7 @@ def test_programs_of_no_sensible_size_are_refused() -> None:
     Program(16, [], 2**31 - 1).seal()
 
 
-@pytest.mark.skipif("POCKETGRAPH_CORE" in os.environ, reason="sanitizers need more memory than that")
+@pytest.mark.skipif("POCKETGRAPH_COMPILED" in os.environ, reason="sanitizers need more memory than that")
 def test_where_the_system_gives_no_more_threads_fewer_do_the_work() -> None:
     code = """
 import resource
