@@ -22,11 +22,12 @@ from pocketgraph.__main__ import main
 from pocketgraph.demos import pipeline_options, running
 from pocketgraph.demos.outputs import CODECS, Kept, VideoFile
 from pocketgraph.demos.pipelines import PIPELINES, Kind, Pipeline, Settings, parts_in, people
-from pocketgraph.demos.running import Job, run_job
+from pocketgraph.demos.running import Job, Signals, run_job
 from pocketgraph.demos.session import Session
 from pocketgraph.graphs import HolisticResult, Timed
 from pocketgraph.graphs.streaming import Streaming, size_of
 from pocketgraph.models.errors import UsageError
+from pocketgraph.models.staging import Staging
 from pocketgraph.runtime.graph.recording import Recording
 from pocketgraph.runtime.vision.camera import Camera
 from pocketgraph.runtime.vision.detections import Detections
@@ -154,7 +155,12 @@ def test_lines_go_to_standard_output_and_the_rest_to_standard_error(
         (["--input", "in.mp4", "--output", "out.gif"], "a video is written as .mp4"),
         (["--input", "in.png", "--output", "out.xyz"], "no pictures called out.xyz"),
         (["--input", "in.mp4", "--output", "in.mp4"], "is the input itself"),
+        (["--input", "in.mp4", "--json", "in.mp4"], "is the input itself"),
+        (["--input", "in.mp4", "--record", "./in.mp4"], "is the input itself"),
+        (["--input", "in.mp4", "--trace", "in.mp4"], "is the input itself"),
+        (["--input", ".", "--json", "in.png"], "is the input itself"),
         (["--input", "in.mp4", "--output", "x/in.mp4", "--json", "x/in.mp4"], "to the same file"),
+        (["--input", "in.png", "--output", "out.png", "--json", "out.png"], "to the same file"),
         (["--input", "empty"], "no picture in empty"),
     ],
 )
@@ -256,6 +262,39 @@ def test_nothing_of_a_run_without_frames_replaces_a_file(tmp_path: Path, monkeyp
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("fake")
+def test_ctrl_c_while_files_are_finished_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close, commit = VideoFile.close, Staging.commit
+
+    def interrupted_close(self: VideoFile) -> None:
+        signal.raise_signal(signal.SIGINT)
+        close(self)
+
+    def interrupted_commit(self: Staging) -> None:
+        signal.raise_signal(signal.SIGINT)
+        commit(self)
+
+    monkeypatch.setattr(VideoFile, "close", interrupted_close)
+    monkeypatch.setattr(Staging, "commit", interrupted_commit)
+    video = write_video(tmp_path / "in.mp4")
+    ended = run_job(Job("face_detection", str(video), tmp_path / "out.mp4", str(tmp_path / "out.jsonl")))
+    assert ended.signal == signal.SIGINT
+    assert facts(tmp_path / "out.mp4")[0] == 12
+    assert len(lines_of(tmp_path / "out.jsonl")) == 12
+
+
+def test_ctrl_c_before_the_first_frame_and_a_second_one_end_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), Signals():
+        signal.raise_signal(signal.SIGINT)
+    woken: list[int] = []
+    with Signals(lambda: woken.append(1)):
+        signal.raise_signal(signal.SIGINT)
+        assert woken == [1]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert woken == [1]
+
+
 @pytest.mark.zoo
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_the_middle_leaves_readable_files_and_nothing_else(tmp_path: Path, number: signal.Signals) -> None:
@@ -267,7 +306,7 @@ def test_ctrl_c_in_the_middle_leaves_readable_files_and_nothing_else(tmp_path: P
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if any(file.stat().st_size > 1000 for file in tmp_path.glob(".out.*.jsonl")):
+        if any(file.stat().st_size > 3000 for file in tmp_path.glob(".out.*.jsonl")):
             break
         time.sleep(0.02)
     process.send_signal(number)
