@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Protocol
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile
+from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile, writing
 from pocketgraph.demos.overlay import overlay
 from pocketgraph.demos.pipelines import Settings
 from pocketgraph.demos.session import Session
@@ -158,7 +158,8 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
         finally:
             signals.finishing = True
             if job.trace is not None and session.frames:
-                session.write_trace(kept.temporary(job.trace))
+                with writing(job.trace):
+                    session.write_trace(kept.temporary(job.trace))
                 kept.use(job.trace)
         ended.lines = [*session.summary(), *_left_out(frames), *sinks.files()]
     ended.signal = signals.got

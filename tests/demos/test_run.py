@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing_extensions import Self
 
 from pocketgraph.__main__ import main
 from pocketgraph.demos import pipeline_options, running
-from pocketgraph.demos.outputs import CODECS, Kept, VideoFile
+from pocketgraph.demos.outputs import CODECS, JsonLines, Kept, RecordFile, VideoFile
 from pocketgraph.demos.pipelines import PIPELINES, Kind, Pipeline, Settings, parts_in, people
 from pocketgraph.demos.running import Job, Signals, run_job
 from pocketgraph.demos.session import Session
@@ -225,6 +226,51 @@ def test_a_live_video_lasts_as_long_as_what_it_shows(tmp_path: Path) -> None:
             video.write(np.zeros((48, 64, 3), np.uint8), timestamp)
         video.close()
     assert facts(tmp_path / "out.mp4")[0] == 11
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("suffix", CODECS)
+def test_a_video_that_the_disk_has_no_room_for_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    class Full:
+        fourcc = cv2.VideoWriter.fourcc
+
+        def __init__(self, file: str, *options: Any, make: Any = cv2.VideoWriter) -> None:
+            self.file, self.writer = Path(file), make(file, *options)
+            self.write, self.isOpened = self.writer.write, self.writer.isOpened
+
+        def release(self) -> None:
+            self.writer.release()
+            os.truncate(self.file, self.file.stat().st_size // 2)
+
+    video, out = write_video(tmp_path / "in.mp4", 30), tmp_path / f"out{suffix}"
+    out.write_text("mine")
+    monkeypatch.setattr("cv2.VideoWriter", Full)
+    assert main(["run", "face_detection", "--input", str(video), "--output", str(out)]) == 2
+    assert f"cannot write {out}: its last frame cannot be read back" in " ".join(capsys.readouterr().err.split())
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_told_with_the_name_of_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Kept, "temporary", lambda *_: Path("/dev/full"))
+    seen = FakePipeline("face_detection", Settings())(np.zeros((8, 8, 3), np.uint8), 0)
+    with Kept([]) as kept:
+        lines = JsonLines("out.jsonl", kept)
+        with pytest.raises(UsageError, match=r"cannot write out.jsonl: No space left"):
+            lines.write("{}")
+        with pytest.raises(UsageError, match=r"cannot write out.jsonl: No space left"):
+            lines.close()
+        record = RecordFile(Path("out.pgrec"), kept, {})
+        with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
+            record.write(seen, "{}")
+        with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
+            record.close()
+    video = write_video(tmp_path / "in.mp4", 2)
+    monkeypatch.setattr("pocketgraph.demos.session.Pipeline", FakePipeline)
+    with pytest.raises(UsageError, match=r"cannot write .*trace.json: No space left"):
+        run_job(Job("face_detection", str(video), trace=tmp_path / "trace.json"))
 
 
 @pytest.mark.usefixtures("fake")
