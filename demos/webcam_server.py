@@ -58,6 +58,7 @@ class WebcamServer:
         self._news = threading.Condition()
         self._picture: tuple[int, bytes] = (0, b"")
         self._leaving = self._ended = False
+        self._error: PocketgraphError | None = None
         try:
             self._http = _Http(self, port)
         except OSError as error:
@@ -70,10 +71,15 @@ class WebcamServer:
         if frames is not None:
             self._threads.append(threading.Thread(target=self._watch, name="webcam-frames", daemon=True))
 
-    def start(self) -> None:
-        """Begin to serve."""
+    def start(self, patience: float = 0.0) -> None:
+        """Begin to serve. Raises what keeps the server's camera from a first frame within `patience` seconds."""
         for thread in self._threads:
             thread.start()
+        with self._news:
+            if self.frames is not None:
+                self._news.wait_for(lambda: self._ended or self._picture[0] > 0, patience)
+            if self._error is not None and not self._picture[0]:
+                raise self._error
 
     def close(self) -> None:
         """Stop serving."""
@@ -118,7 +124,7 @@ class WebcamServer:
         except ConnectionAbortedError:
             return
         except PocketgraphError as error:
-            self.message = str(error)
+            self.message, self._error = str(error), error
         except Exception as error:  # noqa: BLE001 - the page tells it
             self.message = f"a defect in pocketgraph: {type(error).__name__}: {error}"
         finally:

@@ -6,12 +6,14 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from pocketgraph.__main__ import main
 from pocketgraph.demos import session
 from pocketgraph.demos.pipelines import Settings
 from pocketgraph.demos.session import Session
@@ -279,6 +281,19 @@ def test_the_servers_camera_streams_overlays_and_tells_when_it_is_gone(monkeypat
         finally:
             server.close()
             wire.close()
+
+
+@pytest.mark.parametrize("source", ["none.mp4", "notes.txt"])
+def test_a_video_that_is_none_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("nothing")
+    assert main(["webcam", "--input", source]) == 2
+    out, err = capsys.readouterr()
+    assert source in err
+    assert out == ""
 
 
 def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
