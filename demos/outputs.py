@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -57,6 +58,17 @@ class Kept:
                     staging.commit()
 
 
+@contextmanager
+def writing(file: str | Path) -> Iterator[None]:
+    """Errors of the disk within the block name `file`."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads standard output has had enough
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error.strerror or error}") from error
+
+
 class VideoFile:
     """An overlay video, as large as its first frame: `live` frames stand as long as they did, others one frame each.
 
@@ -70,7 +82,7 @@ class VideoFile:
         self._rate = rate or _USUAL_RATE
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._first = self._written = 0
+        self._first = self._due = self._written = 0
 
     def write(self, picture: Image, timestamp_us: int) -> None:
         """Append a frame, or as many as a live one stood for."""
@@ -83,10 +95,11 @@ class VideoFile:
         frame = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         due = 1
         if self._live:
-            due = round((timestamp_us - self._first) / 1e6 * self._rate) + 1 - self._written
+            due = round((timestamp_us - self._first) / 1e6 * self._rate) + 1 - self._due
         for _ in range(min(due, _MOST_REPEATED)):
             self._writer.write(frame)
-        self._written += max(due, 0)
+            self._written += 1
+        self._due += max(due, 0)
 
     def _open(self, picture: Image) -> None:
         self._size = picture.shape[1], picture.shape[0]
@@ -95,13 +108,30 @@ class VideoFile:
         if not self._writer.isOpened():
             self._writer = None
             raise UsageError(f"OpenCV cannot write {self._file}: no encoder for {self._size[0]}x{self._size[1]} pixels")
-        self._kept.use(self._file)
 
     def close(self) -> None:
-        """Finish the file, so that players can open it."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        """Finish the file, so that players can open it. Raises `UsageError` where frames are missing from it."""
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        if not _has_frame(self._kept.temporary(self._file), self._written - 1):
+            raise UsageError(f"cannot write {self._file}: its last frame cannot be read back; is the disk full?")
+        self._kept.use(self._file)
+
+
+def _has_frame(video: Path, number: int) -> bool:
+    """Whether there is such a frame: an encoder tells nobody that the disk is full."""
+    capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG)
+    try:
+        return (
+            capture.isOpened()
+            and capture.get(cv2.CAP_PROP_FRAME_COUNT) > number
+            and capture.set(cv2.CAP_PROP_POS_FRAMES, number)
+            and capture.grab()
+        )
+    finally:
+        capture.release()
 
 
 def _fitted(picture: Image, size: tuple[int, int]) -> Image:
@@ -139,17 +169,20 @@ class RecordFile:
 
     def __init__(self, file: Path, kept: Kept, about: Mapping[str, Any]) -> None:
         self._file, self._kept = file, kept
-        self._recorder = Recorder(kept.temporary(file), about)
+        with writing(file):
+            self._recorder = Recorder(kept.temporary(file), about)
 
     def write(self, seen: Timed[Any], record: str) -> None:
         """Append a frame."""
-        self._recorder.write("image", Packet(seen.image, seen.timestamp_us))
-        self._recorder.write("record", Packet(record, seen.timestamp_us))
+        with writing(self._file):
+            self._recorder.write("image", Packet(seen.image, seen.timestamp_us))
+            self._recorder.write("record", Packet(record, seen.timestamp_us))
         self._kept.use(self._file)
 
     def close(self) -> None:
         """Close the file."""
-        self._recorder.close()
+        with writing(self._file):
+            self._recorder.close()
 
 
 class JsonLines:
@@ -161,12 +194,14 @@ class JsonLines:
 
     def write(self, record: str) -> None:
         """Append a record."""
-        self._stream.write(record + "\n")
-        self._stream.flush()
+        with writing(self._file):
+            self._stream.write(record + "\n")
+            self._stream.flush()
         if self._file != "-":
             self._kept.use(Path(self._file))
 
     def close(self) -> None:
         """Close the file."""
         if self._file != "-":
-            self._stream.close()
+            with writing(self._file):
+                self._stream.close()

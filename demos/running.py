@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Protocol
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile
+from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile, writing
 from pocketgraph.demos.overlay import overlay
 from pocketgraph.demos.pipelines import Settings
 from pocketgraph.demos.session import Session
@@ -65,11 +65,16 @@ class Ended:
 
 
 class Signals:
-    """Within its block Ctrl-C and SIGTERM are noted in `got` and `wake` is called; a second one does as before."""
+    """Within its block Ctrl-C and SIGTERM are noted in `got` and `wake` is called; a second one does as before.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    Without a `wake` there is nothing to end yet, and the first does as before too; while `finishing`, none does more
+    than be noted.
+    """
+
+    def __init__(self, wake: Callable[[], None] | None = None) -> None:
         self.got: int | None = None
-        self._wake = wake
+        self.wake = wake
+        self.finishing = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -79,9 +84,14 @@ class Signals:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self.got = number
+        first, self.got = self.got is None, number
+        if self.finishing:
+            return
+        if first and self.wake is not None:
+            self.wake()
+            return
         signal.signal(number, self._before[number])
-        self._wake()
+        signal.raise_signal(number)
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
@@ -118,12 +128,15 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
     frames = _open(job.source, say)
     is_picture = isinstance(frames, Folder) or _is_picture(job.source)
     written = [Path(file) for file in (job.json_file, job.record, job.trace) if file not in (None, "-")]
-    if job.output is not None:
-        _refuse_overwriting(job.source, job.output)
-        written += [] if is_picture else [job.output]
+    if job.output in written:
+        raise UsageError(f"two outputs go to the same file {job.output}: give each its own name")
+    inputs = [Path(job.source), *(frames.pictures if isinstance(frames, Folder) else ())]
+    _refuse_overwriting(inputs, written if job.output is None else [*written, job.output])
+    if job.output is not None and not is_picture:
+        written.append(job.output)
     settings = replace(job.settings, static=is_picture)
     ended = Ended()
-    with ExitStack() as stack:
+    with Signals() as signals, ExitStack() as stack:
         kept = stack.enter_context(Kept(written))
         stack.enter_context(frames)
         sinks = _Sinks(job, kept, frames, stack, settings)
@@ -136,18 +149,20 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
                 results: Iterable[Timed[Any]] = (session(image, timestamp) for timestamp, image in source)
                 if not (frames.live or job.show):
                     results = threads.enter_context(Ahead(session.stream(source), _ROOM, name="look"))
-                signals = threads.enter_context(Signals(source.stop))
+                signals.wake = source.stop
                 for seen in results:
                     ended.frames += 1
                     progress(f"run {job.pipeline}", ended.frames, max(ended.frames, frames.count or 0))
                     if sinks.take(session, seen):
                         break
-                ended.signal = signals.got
         finally:
+            signals.finishing = True
             if job.trace is not None and session.frames:
-                session.write_trace(kept.temporary(job.trace))
+                with writing(job.trace):
+                    session.write_trace(kept.temporary(job.trace))
                 kept.use(job.trace)
         ended.lines = [*session.summary(), *_left_out(frames), *sinks.files()]
+    ended.signal = signals.got
     return ended
 
 
@@ -159,9 +174,10 @@ def _is_picture(source: str) -> bool:
     return Path(source).is_file() and cv2.haveImageReader(source)
 
 
-def _refuse_overwriting(source: str, output: Path) -> None:
-    if Path(source).exists() and output.exists() and Path(source).samefile(output):
-        raise UsageError(f"the output {output} is the input itself; give it another name")
+def _refuse_overwriting(inputs: list[Path], outputs: list[Path]) -> None:
+    for output in outputs:
+        if output.exists() and any(file.exists() and file.samefile(output) for file in inputs):
+            raise UsageError(f"the output {output} is the input itself; give it another name")
 
 
 def _left_out(frames: Frames) -> list[str]:

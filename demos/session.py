@@ -102,8 +102,8 @@ class Session:
             return
         if part not in self.pipeline.parts:
             settings = self.pipeline.settings.with_part(part)
-            self.pipeline.close()
-            self.pipeline = Pipeline(self.pipeline.name, settings)
+            before, self.pipeline = self.pipeline, Pipeline(self.pipeline.name, settings)
+            before.close()
         self.shown ^= {part}
 
     @property

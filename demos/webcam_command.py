@@ -12,6 +12,8 @@ from pocketgraph.models.grouped_help import Grouped, option
 if TYPE_CHECKING:
     from pocketgraph.runtime.vision.camera import Camera, Clip
 
+_PATIENCE = 5.0  # seconds that a camera has for its first frame before the page opens without it
+
 
 @click.command(cls=Grouped, epilog="\b\nExamples:\n  pocketgraph webcam\n  pocketgraph webcam hands --input 0")
 @click.argument("pipeline", type=click.Choice(PIPELINES), default="holistic")
@@ -41,8 +43,8 @@ def webcam(pipeline: str, source: str | None, port: int, **settings: Any) -> Non
         session = stack.enter_context(Session(pipeline, Settings(**settings)))
         server = WebcamServer(session, frames, port)
         stack.callback(server.close)
+        server.start(_PATIENCE)
         signals = stack.enter_context(Signals(lambda: None))
-        server.start()
         click.echo(f"{pipeline} is at {server.url}\nCtrl-C ends it.")
         while signals.got is None:
             time.sleep(0.2)

@@ -16,7 +16,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +33,7 @@ from pocketgraph.graphs import topology
 from pocketgraph.models.errors import PocketgraphError, UsageError
 from pocketgraph.runtime.vision.camera import Camera, Clip
 from pocketgraph.runtime.vision.image_to_tensor import Image
+from pocketgraph.runtime.vision.picture_size import claimed_pixels
 
 HOST = "127.0.0.1"
 _PAGE = Path(__file__).with_name("webcam.html")
@@ -39,6 +41,7 @@ _LARGEST_FRAME = 16 << 20  # bytes of a JPEG
 _MOST_PIXELS = 1 << 25
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]
 _PATIENCE = 10.0  # seconds that a client may take to send or take something
+_MOST_CONNECTIONS = 32
 
 
 class WebcamServer:
@@ -54,7 +57,8 @@ class WebcamServer:
         """Held while the session works: it serves one thread at a time."""
         self._news = threading.Condition()
         self._picture: tuple[int, bytes] = (0, b"")
-        self._leaving = False
+        self._leaving = self._ended = False
+        self._error: PocketgraphError | None = None
         try:
             self._http = _Http(self, port)
         except OSError as error:
@@ -67,10 +71,15 @@ class WebcamServer:
         if frames is not None:
             self._threads.append(threading.Thread(target=self._watch, name="webcam-frames", daemon=True))
 
-    def start(self) -> None:
-        """Begin to serve."""
+    def start(self, patience: float = 0.0) -> None:
+        """Begin to serve. Raises what keeps the server's camera from a first frame within `patience` seconds."""
         for thread in self._threads:
             thread.start()
+        with self._news:
+            if self.frames is not None:
+                self._news.wait_for(lambda: self._ended or self._picture[0] > 0, patience)
+            if self._error is not None and not self._picture[0]:
+                raise self._error
 
     def close(self) -> None:
         """Stop serving."""
@@ -79,10 +88,22 @@ class WebcamServer:
             self._news.notify_all()
         if isinstance(self.frames, Camera):
             self.frames.stop()
-        self._http.shutdown()
+        begun = [thread for thread in self._threads if thread.ident is not None]
+        if begun:
+            self._http.shutdown()
         self._http.server_close()
-        for thread in self._threads:
+        for thread in begun:
             thread.join(5.0)
+        if self.busy.acquire(timeout=_PATIENCE):  # a request may still be answered
+            self.busy.release()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Within the block the session is the caller's alone. Raises `ConnectionAbortedError` where it closes."""
+        with self.busy:
+            if self._leaving:
+                raise ConnectionAbortedError
+            yield
 
     def _watch(self) -> None:
         """The server's camera, from frame to overlay."""
@@ -90,26 +111,32 @@ class WebcamServer:
         try:
             for timestamp, image in self.frames:
                 began = time.monotonic()
-                with self.busy:
+                with self.working():
                     seen = self.session(image, timestamp)
                     drawn = drawing.overlay(image, seen, self.session.shown)
                 _, data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), _JPEG)
                 with self._news:
-                    if self._leaving:
-                        return
                     self._picture = self._picture[0] + 1, data.tobytes()
                     self._news.notify_all()
                 if not self.frames.live and self.frames.rate:  # a file plays as fast as it was taken, or slower
                     time.sleep(max(0.0, 1 / self.frames.rate - (time.monotonic() - began)))
             self.message = "the video has ended"
+        except ConnectionAbortedError:
+            return
         except PocketgraphError as error:
-            self.message = str(error)
+            self.message, self._error = str(error), error
+        except Exception as error:  # noqa: BLE001 - the page tells it
+            self.message = f"a defect in pocketgraph: {type(error).__name__}: {error}"
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify_all()
 
     def next_picture(self, after: int) -> tuple[int, bytes] | None:
         """The newest overlay that is not number `after`, or None at the end."""
         with self._news:
-            self._news.wait_for(lambda: self._leaving or self._picture[0] > after)
-            return None if self._leaving else self._picture
+            self._news.wait_for(lambda: self._leaving or self._ended or self._picture[0] > after)
+            return None if self._leaving or self._picture[0] <= after else self._picture
 
     def status(self) -> dict[str, Any]:
         """The numbers of the page."""
@@ -119,7 +146,7 @@ class WebcamServer:
 
     def look(self, image: Image) -> str:
         """What a frame of the browser's camera shows, as JSON: its record and the status."""
-        with self.busy:
+        with self.working():
             seen = self.session(image, int((time.monotonic() - self.began) * 1e6))
         return f'{{"record":{seen.to_json()},"status":{json.dumps(self.status())}}}'
 
@@ -153,7 +180,22 @@ class _Http(ThreadingHTTPServer):
 
     def __init__(self, page: WebcamServer, port: int) -> None:
         self.page = page
+        self._free = threading.Semaphore(_MOST_CONNECTIONS)
         super().__init__((HOST, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer on a thread of its own; a connection too many is closed."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Make room for another at the end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news."""
@@ -175,8 +217,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"/frame": self._frame, "/toggle": self._toggle})
 
     def _answer(self, paths: dict[str, Callable[[], None]]) -> None:
-        page, url = self.server.page, urlsplit(self.path)
-        self.query = parse_qs(url.query)
+        page = self.server.page
+        try:
+            url = urlsplit(self.path)
+            self.query = parse_qs(url.query)
+        except ValueError:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is no address")
+            return
+        if "Transfer-Encoding" in self.headers or (
+            self.headers.get("Content-Length", "0") != "0" and url.path != "/frame"
+        ):
+            self.close_connection = True  # what the request brings is not read
         in_address = self.command == "GET" and url.path in ("/", "/stream")
         token = self.query.get("token", [""])[0] if in_address else self.headers.get("X-Pocketgraph-Token", "")
         if self.headers.get("Host") not in (f"{HOST}:{page.port}", f"localhost:{page.port}"):
@@ -244,13 +295,14 @@ class _Handler(BaseHTTPRequestHandler):
         if part not in page.session.pipeline.possible:
             self._refuse(HTTPStatus.BAD_REQUEST, "there is no such part")
             return
-        with page.busy:
+        with page.working():
             page.session.toggle(part)
         self._json(json.dumps(page.status()))
 
     def _frame(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or not 0 < int(length) <= _LARGEST_FRAME or self.server.page.frames is not None:
+        told = length.isascii() and length.isdecimal() and len(length) < 10
+        if not told or not 0 < int(length) <= _LARGEST_FRAME or self.server.page.frames is not None:
             self._refuse(HTTPStatus.BAD_REQUEST, f"a frame is a JPEG of 1 to {_LARGEST_FRAME} bytes")
             return
         image = _decoded(self.rfile.read(int(length)))
@@ -262,12 +314,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _decoded(data: bytes) -> Image | None:
     """The picture, or None where it is none, or too large a one."""
-    if not data.startswith(b"\xff\xd8\xff"):
+    if not data.startswith(b"\xff\xd8\xff") or not 0 < claimed_pixels(data) <= _MOST_PIXELS:
         return None
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         return None
-    if pixels is None or pixels.shape[0] * pixels.shape[1] > _MOST_PIXELS:
+    if pixels is None:
         return None
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)

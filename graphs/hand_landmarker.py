@@ -28,8 +28,9 @@ _DEPTH = 0.4  # MediaPipe's normalize_z for hands
 class Hand(Comparable):
     """`landmarks` 21, normalised to the picture; `world` the same in metres; `presence` 0..1.
 
-    `side` is the hand's, taking the picture for a mirror's as MediaPipe does, and `side_score` 0.5..1. Where only
-    landmarks were asked for, `world` is None and the side is not told.
+    `side` is the hand's, taking the picture for a mirror's as MediaPipe does, and `side_score` 0.5..1: in a picture
+    that is not mirrored "Right" is the person's left hand, `left_hand` of `HolisticResult`, and drawn as that. Where
+    only landmarks were asked for, `world` is None and the side is not told.
     """
 
     landmarks: Landmarks

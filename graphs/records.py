@@ -42,6 +42,7 @@ from pocketgraph.graphs.streaming import Timed
 from pocketgraph.models.errors import FormatError, MissingExtraError, UsageError
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.landmarks import Landmarks
+from pocketgraph.runtime.vision.picture_size import MOST_PIXELS, claimed_pixels
 
 VERSION = 1
 _PREFIX = "pocketgraph."
@@ -107,7 +108,7 @@ def read_record(text: str | bytes) -> Timed[Any]:
     kind = schema.removeprefix(_PREFIX) if isinstance(schema, str) and schema.startswith(_PREFIX) else ""
     if kind not in _FOUND:
         raise FormatError(f"a record has a schema of {', '.join(_PREFIX + name for name in _FOUND)}, got {schema!r}")
-    if record.get("version") != VERSION:
+    if _whole(record, "version") != VERSION:
         raise FormatError(f"a record of version {record.get('version')!r}: this reads version {VERSION}")
     timestamp = _whole(record, "timestamp_us")
     size = (_whole(record, _SIDES[0]), _whole(record, _SIDES[1])) if any(side in record for side in _SIDES) else None
@@ -242,9 +243,12 @@ def _object(kind: type, value: Any, where: str) -> Any:
 def _array(value: Any, shape: tuple[int | None, ...], where: str) -> npt.NDArray[np.float32]:
     try:
         with np.errstate(over="raise"):
+            others = {type(item) for item in np.array(value, object).flat} - {int, float, types.NoneType}
             array = np.array(value, np.float64).astype(np.float32)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise FormatError(f"{where} must be numbers of single precision in lists of one length: {error}") from error
+    if others:
+        raise FormatError(f"{where} must be numbers, got {others.pop().__name__}")
     if array.size == 0:
         return np.zeros([0 if side is None else side for side in shape], np.float32)
     fits = array.ndim == len(shape) and all(
@@ -269,6 +273,8 @@ def _from_png(value: Any, where: str) -> npt.NDArray[np.float32]:
     except (ValueError, TypeError) as error:
         raise FormatError(f"{where} must be a picture in base64: {error}") from error
     grey = None
+    if claimed_pixels(data) > MOST_PIXELS:
+        raise FormatError(f"{where} claims {claimed_pixels(data)} pixels, more than a frame has")
     if data.startswith(b"\x89PNG"):
         try:
             grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)

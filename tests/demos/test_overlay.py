@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pocketgraph.demos.overlay import PEOPLE, overlay
-from pocketgraph.demos.pipelines import PIPELINES, Pipeline, Settings, parts_in
+from pocketgraph.demos.pipelines import PIPELINES, Pipeline, Settings, parts_in, people
 from pocketgraph.graphs import HolisticResult, Timed
 from pocketgraph.runtime.vision.detections import Detections
 from pocketgraph.runtime.vision.frames import read_frames
@@ -24,6 +24,25 @@ def _line(count: int, x: float) -> Landmarks:
 
 def _seen(**parts: Any) -> Timed[HolisticResult]:
     return Timed("holistic", 0, HolisticResult(**parts))
+
+
+@pytest.mark.zoo
+@pytest.mark.data
+def test_a_hand_has_the_side_of_its_person_in_every_pipeline(shared_data: Path) -> None:
+    _, frame = next(read_frames(shared_data / "people/videos/signing_video_9frames.mp4"))
+    hands, holistic = (Pipeline(name, Settings(static=True)) for name in ("hands", "holistic"))
+    (whole,) = people(holistic(frame, 0))
+    places = {
+        side: getattr(person, side).points[0]
+        for person in people(hands(frame, 0))
+        for side in ("left_hand", "right_hand")
+        if getattr(person, side) is not None
+    }
+    hands.close()
+    holistic.close()
+    assert places
+    for side, wrist in places.items():
+        np.testing.assert_allclose(wrist[:2], getattr(whole, side).points[0, :2], atol=0.03)
 
 
 def test_every_part_is_drawn_at_its_place_and_the_picture_is_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,13 +21,14 @@ from typing_extensions import Self
 
 from pocketgraph.__main__ import main
 from pocketgraph.demos import pipeline_options, running
-from pocketgraph.demos.outputs import CODECS, Kept, VideoFile
+from pocketgraph.demos.outputs import CODECS, JsonLines, Kept, RecordFile, VideoFile
 from pocketgraph.demos.pipelines import PIPELINES, Kind, Pipeline, Settings, parts_in, people
-from pocketgraph.demos.running import Job, run_job
+from pocketgraph.demos.running import Job, Signals, run_job
 from pocketgraph.demos.session import Session
 from pocketgraph.graphs import HolisticResult, Timed
 from pocketgraph.graphs.streaming import Streaming, size_of
 from pocketgraph.models.errors import UsageError
+from pocketgraph.models.staging import Staging
 from pocketgraph.runtime.graph.recording import Recording
 from pocketgraph.runtime.vision.camera import Camera
 from pocketgraph.runtime.vision.detections import Detections
@@ -154,7 +156,12 @@ def test_lines_go_to_standard_output_and_the_rest_to_standard_error(
         (["--input", "in.mp4", "--output", "out.gif"], "a video is written as .mp4"),
         (["--input", "in.png", "--output", "out.xyz"], "no pictures called out.xyz"),
         (["--input", "in.mp4", "--output", "in.mp4"], "is the input itself"),
+        (["--input", "in.mp4", "--json", "in.mp4"], "is the input itself"),
+        (["--input", "in.mp4", "--record", "./in.mp4"], "is the input itself"),
+        (["--input", "in.mp4", "--trace", "in.mp4"], "is the input itself"),
+        (["--input", ".", "--json", "in.png"], "is the input itself"),
         (["--input", "in.mp4", "--output", "x/in.mp4", "--json", "x/in.mp4"], "to the same file"),
+        (["--input", "in.png", "--output", "out.png", "--json", "out.png"], "to the same file"),
         (["--input", "empty"], "no picture in empty"),
     ],
 )
@@ -222,6 +229,51 @@ def test_a_live_video_lasts_as_long_as_what_it_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("suffix", CODECS)
+def test_a_video_that_the_disk_has_no_room_for_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    class Full:
+        fourcc = cv2.VideoWriter.fourcc
+
+        def __init__(self, file: str, *options: Any, make: Any = cv2.VideoWriter) -> None:
+            self.file, self.writer = Path(file), make(file, *options)
+            self.write, self.isOpened = self.writer.write, self.writer.isOpened
+
+        def release(self) -> None:
+            self.writer.release()
+            os.truncate(self.file, self.file.stat().st_size // 2)
+
+    video, out = write_video(tmp_path / "in.mp4", 30), tmp_path / f"out{suffix}"
+    out.write_text("mine")
+    monkeypatch.setattr("cv2.VideoWriter", Full)
+    assert main(["run", "face_detection", "--input", str(video), "--output", str(out)]) == 2
+    assert f"cannot write {out}: its last frame cannot be read back" in " ".join(capsys.readouterr().err.split())
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_told_with_the_name_of_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Kept, "temporary", lambda *_: Path("/dev/full"))
+    seen = FakePipeline("face_detection", Settings())(np.zeros((8, 8, 3), np.uint8), 0)
+    with Kept([]) as kept:
+        lines = JsonLines("out.jsonl", kept)
+        with pytest.raises(UsageError, match=r"cannot write out.jsonl: No space left"):
+            lines.write("{}")
+        with pytest.raises(UsageError, match=r"cannot write out.jsonl: No space left"):
+            lines.close()
+        record = RecordFile(Path("out.pgrec"), kept, {})
+        with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
+            record.write(seen, "{}")
+        with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
+            record.close()
+    video = write_video(tmp_path / "in.mp4", 2)
+    monkeypatch.setattr("pocketgraph.demos.session.Pipeline", FakePipeline)
+    with pytest.raises(UsageError, match=r"cannot write .*trace.json: No space left"):
+        run_job(Job("face_detection", str(video), trace=tmp_path / "trace.json"))
+
+
+@pytest.mark.usefixtures("fake")
 def test_a_camera_that_stays_away_ends_the_run_with_what_was_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +308,39 @@ def test_nothing_of_a_run_without_frames_replaces_a_file(tmp_path: Path, monkeyp
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("fake")
+def test_ctrl_c_while_files_are_finished_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close, commit = VideoFile.close, Staging.commit
+
+    def interrupted_close(self: VideoFile) -> None:
+        signal.raise_signal(signal.SIGINT)
+        close(self)
+
+    def interrupted_commit(self: Staging) -> None:
+        signal.raise_signal(signal.SIGINT)
+        commit(self)
+
+    monkeypatch.setattr(VideoFile, "close", interrupted_close)
+    monkeypatch.setattr(Staging, "commit", interrupted_commit)
+    video = write_video(tmp_path / "in.mp4")
+    ended = run_job(Job("face_detection", str(video), tmp_path / "out.mp4", str(tmp_path / "out.jsonl")))
+    assert ended.signal == signal.SIGINT
+    assert facts(tmp_path / "out.mp4")[0] == 12
+    assert len(lines_of(tmp_path / "out.jsonl")) == 12
+
+
+def test_ctrl_c_before_the_first_frame_and_a_second_one_end_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), Signals():
+        signal.raise_signal(signal.SIGINT)
+    woken: list[int] = []
+    with Signals(lambda: woken.append(1)):
+        signal.raise_signal(signal.SIGINT)
+        assert woken == [1]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert woken == [1]
+
+
 @pytest.mark.zoo
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_the_middle_leaves_readable_files_and_nothing_else(tmp_path: Path, number: signal.Signals) -> None:
@@ -267,7 +352,7 @@ def test_ctrl_c_in_the_middle_leaves_readable_files_and_nothing_else(tmp_path: P
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if any(file.stat().st_size > 1000 for file in tmp_path.glob(".out.*.jsonl")):
+        if any(file.stat().st_size > 3000 for file in tmp_path.glob(".out.*.jsonl")):
             break
         time.sleep(0.02)
     process.send_signal(number)

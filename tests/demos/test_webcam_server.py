@@ -6,12 +6,14 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from pocketgraph.__main__ import main
 from pocketgraph.demos import session
 from pocketgraph.demos.pipelines import Settings
 from pocketgraph.demos.session import Session
@@ -19,7 +21,7 @@ from pocketgraph.demos.webcam_server import WebcamServer
 from pocketgraph.graphs import HolisticResult, Timed
 from pocketgraph.graphs.streaming import size_of
 from pocketgraph.models.errors import UsageError
-from pocketgraph.runtime.vision.camera import Camera
+from pocketgraph.runtime.vision.camera import Camera, Clip
 from pocketgraph.runtime.vision.landmarks import Landmarks
 
 JPEG = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
@@ -129,6 +131,25 @@ def test_parts_are_switched(served: WebcamServer) -> None:
     assert ask(served, "POST", f"/toggle?part=face&token={served.token}", b"")[0] == 403  # only the header counts
 
 
+def test_a_switch_that_fails_leaves_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(FakePipeline):
+        parts, settings, closed = ("face",), Settings(), False
+
+        def __init__(self, _name: str, settings: Settings) -> None:
+            if settings.segmentation:
+                raise UsageError("as planned")
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(session, "Pipeline", Failing)
+    running = Session("holistic", Settings())
+    with pytest.raises(UsageError, match="as planned"):
+        running.toggle("segmentation")
+    assert not running.pipeline.closed
+    assert running.shown == {"face"}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -136,6 +157,7 @@ def test_parts_are_switched(served: WebcamServer) -> None:
         b"GIF89a",
         b"\xff\xd8\xff",
         JPEG[:100],
+        JPEG.replace(b"\x00\x30\x00\x40", b"\x75\x30\x75\x30"),  # claims 30000x30000
         b"\xff\xd8\xff" + b"\x00" * 5000,
         b"\x89PNG\r\n\x1a\n" + b"\x00" * 99,
     ],
@@ -145,11 +167,72 @@ def test_what_is_no_frame_is_refused(served: WebcamServer, body: bytes) -> None:
     assert served.session.frames == 0
 
 
-@pytest.mark.parametrize("length", ["-1", "99999999999", "x", "1e3", "+5"])
+@pytest.mark.parametrize("length", ["-1", "99999999999", "x", "1e3", "+5", "\xb2", "9" * 5000])
 def test_lengths_that_lie_are_refused_unread(served: WebcamServer, length: str) -> None:
     status, _, headers = ask(served, "POST", "/frame", JPEG, Content_Length=length, X_Pocketgraph_Token=served.token)
     assert status == 400
     assert headers["Connection"] == "close"
+
+
+def test_an_address_that_is_none_is_answered(served: WebcamServer) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as wire:
+        wire.sendall(f"GET http://[ HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n\r\n".encode())
+        assert wire.recv(4096).startswith(b"HTTP/1.1 400 ")
+
+
+def test_what_a_switch_brings_is_no_request(served: WebcamServer) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as wire:
+        wire.sendall(
+            f"POST /toggle?part=face HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 18\r\n"
+            f"X-Pocketgraph-Token: {served.token}\r\n\r\nGET / HTTP/1.1\r\n\r\n".encode()
+        )
+        answers = b"".join(iter(lambda: wire.recv(4096), b""))
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert b"Connection: close" in answers
+
+
+def test_connections_are_bounded(served: WebcamServer) -> None:
+    wires = [socket.create_connection(("127.0.0.1", served.port), timeout=5) for _ in range(40)]
+    try:
+        assert wires[-1].recv(1) == b""
+    finally:
+        for wire in wires:
+            wire.close()
+
+
+@pytest.mark.parametrize("error", [None, UsageError("as planned"), RuntimeError("unplanned")])
+def test_a_stream_ends_with_the_video_whatever_ends_it(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    class Short(Clip):
+        def __init__(self) -> None:
+            self.rate = None
+
+        def __iter__(self) -> Iterator[tuple[int, Any]]:
+            yield 0, np.full((48, 64, 3), 90, np.uint8)
+            if error is not None:
+                raise error
+
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    with Session("holistic", Settings()) as running:
+        server = WebcamServer(running, Short())
+        server.start()
+        try:
+            status, data, _ = ask(server, "GET", f"/stream?token={server.token}")
+            assert status == 200
+            assert data.count(b"--frame") == 1
+            assert (str(error) if error else "the video has ended") in server.status()["message"]
+        finally:
+            server.close()
+
+
+def test_it_can_be_closed_without_a_start_and_then_does_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    with Session("holistic", Settings()) as running:
+        server = WebcamServer(running, None)
+        server.close()
+        with pytest.raises(ConnectionAbortedError):
+            server.look(np.zeros((8, 8, 3), np.uint8))
 
 
 def test_nonsense_on_the_wire_does_not_stop_the_server(served: WebcamServer) -> None:
@@ -198,6 +281,19 @@ def test_the_servers_camera_streams_overlays_and_tells_when_it_is_gone(monkeypat
         finally:
             server.close()
             wire.close()
+
+
+@pytest.mark.parametrize("source", ["none.mp4", "notes.txt"])
+def test_a_video_that_is_none_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("nothing")
+    assert main(["webcam", "--input", source]) == 2
+    out, err = capsys.readouterr()
+    assert source in err
+    assert out == ""
 
 
 def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

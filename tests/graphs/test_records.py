@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import struct
 import sys
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,6 +46,18 @@ _FULL = HolisticResult(
     image=np.zeros((2, 2, 3), np.uint8),
     size=(7, 5),
 )
+
+
+def _mesh(points: str) -> str:
+    return f'{{"schema":"pocketgraph.face_mesh","version":1,"timestamp_us":0,"found":[{{"points":{points}}}]}}'
+
+
+def _mask(sides: bytes) -> str:
+    """A record whose mask has the header of a picture of that size."""
+    data = bytearray(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
+    data[16:24] = sides
+    text = base64.b64encode(data).decode()
+    return f'{{"schema":"pocketgraph.mask","version":1,"timestamp_us":0,"found":"{text}"}}'
 
 
 def _same(one: Any, other: Any) -> None:
@@ -165,7 +180,12 @@ def test_damaged_records_are_refused_or_read(path: tuple, junk: Any) -> None:
         ('{"schema": NaN}', "NaN is no JSON"),
         ('{"schema": "pocketgraph.cats"}', "got 'pocketgraph.cats'"),
         ('{"schema": "pocketgraph.holistic", "version": 2}', "version 2"),
+        ('{"schema": "pocketgraph.holistic", "version": true}', "version must be a whole number"),
         ('{"schema": "pocketgraph.holistic", "version": 1}', "timestamp_us must be"),
+        (_mesh('[["1", 2, 3]]'), "must be numbers, got str"),
+        (_mesh("[[true, 2, 3]]"), "must be numbers, got bool"),
+        (_mesh("[[1, 2, 3], [4]]"), "lists of one length"),
+        (_mask(struct.pack(">II", 1 << 15, 1 << 15)), "found claims 1073741824 pixels"),
         ('{"schema": "pocketgraph.holistic", "version": 1, "timestamp_us": 0}', "found must be an object"),
         ('{"schema": "pocketgraph.mask", "version": 1, "timestamp_us": 0, "width": 4}', "height must be a whole"),
         ('{"schema": "pocketgraph.pose", "version": 1, "timestamp_us": 0, "found": null}', "expected pocketgraph.hol"),
