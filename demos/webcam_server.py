@@ -57,7 +57,7 @@ class WebcamServer:
         """Held while the session works: it serves one thread at a time."""
         self._news = threading.Condition()
         self._picture: tuple[int, bytes] = (0, b"")
-        self._leaving = self._ended = False
+        self._leaving = self._ended = self._watched = False
         self._error: PocketgraphError | None = None
         try:
             self._http = _Http(self, port)
@@ -118,6 +118,8 @@ class WebcamServer:
                 with self._news:
                     self._picture = self._picture[0] + 1, data.tobytes()
                     self._news.notify_all()
+                    if not self.frames.live:  # a file waits for its first viewer
+                        self._news.wait_for(lambda: self._watched or self._leaving)
                 if not self.frames.live and self.frames.rate:  # a file plays as fast as it was taken, or slower
                     time.sleep(max(0.0, 1 / self.frames.rate - (time.monotonic() - began)))
             self.message = "the video has ended"
@@ -135,6 +137,8 @@ class WebcamServer:
     def next_picture(self, after: int) -> tuple[int, bytes] | None:
         """The newest overlay that is not number `after`, or None at the end."""
         with self._news:
+            self._watched = True
+            self._news.notify_all()
             self._news.wait_for(lambda: self._leaving or self._ended or self._picture[0] > after)
             return None if self._leaving or self._picture[0] <= after else self._picture
 

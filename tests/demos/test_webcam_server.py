@@ -304,3 +304,26 @@ def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(UsageError, match="cannot be opened"),
     ):
         WebcamServer(running, None, taken.getsockname()[1])
+
+
+def test_a_file_waits_for_its_first_viewer_and_shows_its_end_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "Pipeline", FakePipeline)
+    frames = [(time, np.full((48, 64, 3), time, np.uint8)) for time in range(5)]
+    given: list[int] = []
+
+    def reader(_source: Any) -> Iterator[tuple[int, Any]]:
+        for time, frame in frames:
+            given.append(time)
+            yield time, frame
+
+    with Session("holistic", Settings()) as running:
+        server = WebcamServer(running, Clip("somewhere.mp4", reader))
+        server.start(patience=60)
+        assert given == [0]
+        seen = server.next_picture(0)
+        while seen is not None:
+            number, last = seen
+            seen = server.next_picture(number)
+        assert number == len(given) == 5
+        assert server.next_picture(0) == (5, last)
+        server.close()
