@@ -38,7 +38,7 @@ class Timed(Comparable, Generic[Found]):
     """What a pipeline found in the frame at `timestamp_us`; `image` is that frame where it was asked for.
 
     `kind` names the pipeline: it decides how `found` is written as JSON (see `pocketgraph.graphs.records`). `size` is
-    the frame's width and height in pixels.
+    the frame's width and height in pixels, `source` the file that it came from, for pictures of a folder.
     """
 
     kind: str
@@ -46,6 +46,7 @@ class Timed(Comparable, Generic[Found]):
     found: Found
     image: Image | None = None
     size: Size | None = None
+    source: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON; `image` is left out."""
