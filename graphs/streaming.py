@@ -67,12 +67,19 @@ class Watching(Closing):
 
     kind: ClassVar[str]
     _timestamp = -FRAME_US
+    _closed = False
 
     def reset(self) -> None:
         """Forget everything seen so far."""
 
+    def close(self) -> None:
+        """Release the engines."""
+        self._closed = True
+
     def _time(self, timestamp_us: int | None) -> int:
         """The time of the next frame."""
+        if self._closed:
+            raise UsageError(f"this {type(self).__name__} was closed: make another to look at more frames")
         self._timestamp = self._timestamp + FRAME_US if timestamp_us is None else timestamp_us
         return self._timestamp
 
