@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Protocol
 import cv2
 from typing_extensions import Self
 
-from pocketgraph.demos.outputs import JsonLines, Kept, PictureFile, RecordFile, VideoFile, writing
+from pocketgraph.demos.outputs import CODECS, JsonLines, Kept, PictureFile, RecordFile, VideoFile, writing
 from pocketgraph.demos.overlay import overlay
 from pocketgraph.demos.pipelines import Settings
 from pocketgraph.demos.session import Session
@@ -134,6 +134,8 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
     _refuse_overwriting(inputs, written if job.output is None else [*written, job.output])
     if job.output is not None and not is_picture:
         written.append(job.output)
+    if isinstance(frames, Folder) and job.output is not None and _is_file_name(job.output):
+        raise UsageError(f"a folder of pictures gives a folder, got the output {job.output}: name it without a suffix")
     settings = replace(job.settings, static=is_picture)
     ended = Ended()
     with Signals() as signals, ExitStack() as stack:
@@ -167,11 +169,17 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
 
 
 def _open(source: str, say: Callable[[str], None]) -> Frames:
+    if not source:
+        raise UsageError("the input is empty: give a camera's number, a file, a folder or a URL")
     return Folder(Path(source)) if Path(source).is_dir() else open_source(source, say)
 
 
 def _is_picture(source: str) -> bool:
     return Path(source).is_file() and cv2.haveImageReader(source)
+
+
+def _is_file_name(output: Path) -> bool:
+    return not output.is_dir() and (output.suffix.lower() in CODECS or cv2.haveImageWriter(str(output)))
 
 
 def _refuse_overwriting(inputs: list[Path], outputs: list[Path]) -> None:
@@ -192,7 +200,7 @@ class _Sinks:
     """Everything a frame and its results go to."""
 
     def __init__(self, job: Job, kept: Kept, frames: Frames, stack: ExitStack, settings: Settings) -> None:
-        self._job = job
+        self._job, self._frames = job, frames
         self.window = Window(f"pocketgraph {job.pipeline}") if job.show else None
         self.pictures: Pictures | None = None
         if job.output is not None and isinstance(frames, Folder):
@@ -210,11 +218,12 @@ class _Sinks:
 
     def take(self, session: Session, seen: Timed[Any]) -> bool:
         """Hand a frame on; returns whether the user has had enough."""
-        record = seen.to_json() if self.lines is not None or self.recorder is not None else ""
         if self.lines is not None:
-            self.lines.write(record)
+            folder = self._frames if isinstance(self._frames, Folder) else None
+            name = None if folder is None else folder.picture_at(seen.timestamp_us).name
+            self.lines.write(replace(seen, source=name).to_json())
         if self.recorder is not None:
-            self.recorder.write(seen, record)
+            self.recorder.write(seen)
         if self.pictures is None and self.window is None:
             return False
         assert seen.image is not None

@@ -35,4 +35,5 @@ class FaceDetection(Streaming[Detections]):
 
     def close(self) -> None:
         """Release the engine."""
+        super().close()
         self._detector.close()

@@ -50,6 +50,7 @@ class FaceMesh(Streaming[list[Landmarks]]):
 
     def close(self) -> None:
         """Release the engines."""
+        super().close()
         self._detector.close()
         self._landmarker.close()
 

@@ -51,6 +51,7 @@ class Hands(Streaming[list[Hand]]):
 
     def close(self) -> None:
         """Release the engines."""
+        super().close()
         self._detector.close()
         self._landmarker.close()
 

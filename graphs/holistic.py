@@ -253,6 +253,7 @@ class Holistic(Watching):
 
     def close(self) -> None:
         """Release the engines."""
+        super().close()
         if self._workers is not None:
             self._workers.shutdown()
         self._pose.close()

@@ -126,6 +126,7 @@ class HolisticPeople(Streaming[list[HolisticResult]]):
 
     def close(self) -> None:
         """Release the engines."""
+        super().close()
         self._workers.shutdown()
         self._people.close()
         for engines in (*self._hands, self._face):

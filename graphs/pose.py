@@ -85,6 +85,7 @@ class Pose(Streaming["PoseResult | None"]):
 
     def close(self) -> None:
         """Release the engines."""
+        super().close()
         self._detector.close()
         self._landmarker.close()
 

@@ -1,8 +1,8 @@
 """Results as JSON and back, and as tables: one record a frame, one line a record.
 
 A record is an object with `schema` ("pocketgraph.holistic", or the name of another pipeline), `version` (1),
-`timestamp_us`, `width` and `height` of the frame in pixels, where they are known, and `found`. What `found` holds
-follows the pipeline's result:
+`timestamp_us`, `width` and `height` of the frame in pixels and `source`, the name of the picture, where they are known,
+and `found`. What `found` holds follows the pipeline's result:
 
 | schema | found |
 |---|---|
@@ -81,6 +81,8 @@ def write_record(seen: Timed[Any]) -> str:
     record = {"schema": _PREFIX + seen.kind, "version": VERSION, "timestamp_us": seen.timestamp_us}
     if seen.size is not None:
         record |= dict(zip(_SIDES, seen.size, strict=True))
+    if seen.source is not None:
+        record["source"] = seen.source
     record["found"] = _to_png(seen.found) if seen.kind == "mask" else _plain(seen.found)
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
@@ -112,13 +114,16 @@ def read_record(text: str | bytes) -> Timed[Any]:
         raise FormatError(f"a record of version {record.get('version')!r}: this reads version {VERSION}")
     timestamp = _whole(record, "timestamp_us")
     size = (_whole(record, _SIDES[0]), _whole(record, _SIDES[1])) if any(side in record for side in _SIDES) else None
+    source = record.get("source")
+    if not isinstance(source, str | None):
+        raise FormatError(f"source must be the name of a file, got {source!r}")
     found: Any = record.get("found")
     found = _from_png(found, "found") if kind == "mask" else _typed(_FOUND[kind], found, "found")
     if kind == "holistic":
         found = dataclasses.replace(found, timestamp_us=timestamp, size=size)
     elif kind == "people":
         found = [dataclasses.replace(person, timestamp_us=timestamp, size=size) for person in found]
-    return Timed(kind, timestamp, found, size=size)
+    return Timed(kind, timestamp, found, size=size, source=source)
 
 
 def read_holistic(text: str | bytes) -> HolisticResult:

@@ -31,4 +31,5 @@ class SelfieSegmentation(Streaming[npt.NDArray[np.float32]]):
 
     def close(self) -> None:
         """Release the engine."""
+        super().close()
         self._stage.close()

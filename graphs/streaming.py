@@ -38,7 +38,7 @@ class Timed(Comparable, Generic[Found]):
     """What a pipeline found in the frame at `timestamp_us`; `image` is that frame where it was asked for.
 
     `kind` names the pipeline: it decides how `found` is written as JSON (see `pocketgraph.graphs.records`). `size` is
-    the frame's width and height in pixels.
+    the frame's width and height in pixels, `source` the file that it came from, for pictures of a folder.
     """
 
     kind: str
@@ -46,6 +46,7 @@ class Timed(Comparable, Generic[Found]):
     found: Found
     image: Image | None = None
     size: Size | None = None
+    source: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON; `image` is left out."""
@@ -66,12 +67,19 @@ class Watching(Closing):
 
     kind: ClassVar[str]
     _timestamp = -FRAME_US
+    _closed = False
 
     def reset(self) -> None:
         """Forget everything seen so far."""
 
+    def close(self) -> None:
+        """Release the engines."""
+        self._closed = True
+
     def _time(self, timestamp_us: int | None) -> int:
         """The time of the next frame."""
+        if self._closed:
+            raise UsageError(f"this {type(self).__name__} was closed: make another to look at more frames")
         self._timestamp = self._timestamp + FRAME_US if timestamp_us is None else timestamp_us
         return self._timestamp
 

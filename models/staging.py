@@ -94,9 +94,7 @@ class Staging:
 
     def _prepare(self, target: Path) -> None:
         if target.is_dir():
-            raise UsageError(
-                f"cannot write {target}: it is a folder; give a file name such as {target / 'model.tflite'}"
-            )
+            raise UsageError(f"cannot write {target}: it is a folder; give the name of a file, in it for instance")
         try:
             for folder in reversed([target.parent, *target.parent.parents]):
                 if not folder.exists():

@@ -130,7 +130,7 @@ def test_a_folder_gives_a_folder_each_picture_on_its_own(tmp_path: Path, fake: t
     (folder / "notes.txt").write_text("no picture")
     ended = run_job(Job("face_detection", str(folder), tmp_path / "out", str(tmp_path / "out.jsonl")))
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.jpg", "b.png"]
-    assert len(lines_of(tmp_path / "out.jsonl")) == 2
+    assert [line["source"] for line in lines_of(tmp_path / "out.jsonl")] == ["a.jpg", "b.png"]
     assert "left out: 1 damaged frames" in ended.lines
     assert made[0].settings.static
 
@@ -163,6 +163,9 @@ def test_lines_go_to_standard_output_and_the_rest_to_standard_error(
         (["--input", "in.mp4", "--output", "x/in.mp4", "--json", "x/in.mp4"], "to the same file"),
         (["--input", "in.png", "--output", "out.png", "--json", "out.png"], "to the same file"),
         (["--input", "empty"], "no picture in empty"),
+        (["--input", ""], "the input is empty"),
+        (["--input", ".", "--output", "out.mp4"], "a folder of pictures gives a folder"),
+        (["--input", "in.mp4", "--output", "empty"], "it is a folder; give the name of a file"),
     ],
 )
 def test_what_cannot_be_is_told_and_leaves_nothing(
@@ -264,7 +267,7 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(monkeypatch: pytest.Monke
             lines.close()
         record = RecordFile(Path("out.pgrec"), kept, {})
         with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
-            record.write(seen, "{}")
+            record.write(seen)
         with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
             record.close()
     video = write_video(tmp_path / "in.mp4", 2)

@@ -113,6 +113,13 @@ def test_what_other_pipelines_find_comes_back(kind: str, found: Any) -> None:
         _same(found, back.found)
 
 
+def test_the_name_of_a_picture_comes_back() -> None:
+    text = Timed("hands", 7, [], source="a.jpg").to_json()
+    assert Timed.from_json(text).source == "a.jpg"
+    with pytest.raises(FormatError, match="source must be the name of a file, got 5"):
+        Timed.from_json(text.replace('"a.jpg"', "5"))
+
+
 def test_the_schema_is_this() -> None:
     record = json.loads(_FULL.to_json())
     assert set(record) == {"schema", "version", "timestamp_us", "width", "height", "found"}

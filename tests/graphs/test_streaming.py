@@ -13,7 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketgraph.graphs import FaceDetection, FaceMesh, Hands, Holistic, Pose, SelfieSegmentation, Timed, streaming
+from pocketgraph.graphs import (
+    FaceDetection,
+    FaceMesh,
+    Hands,
+    Holistic,
+    HolisticPeople,
+    Pose,
+    SelfieSegmentation,
+    Timed,
+    streaming,
+)
 from pocketgraph.graphs.streaming import Streaming
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.vision.camera import Camera
@@ -243,3 +253,12 @@ def test_every_pipeline_streams(clip: Path) -> None:
             assert results[-1].timestamp_us == 450_000
             assert results[-1].image is not None
         assert [result.timestamp_us for result in holistic.stream(clip)] == list(range(0, 500_000, 50_000))
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("kind", [FaceDetection, FaceMesh, Hands, Holistic, HolisticPeople, Pose, SelfieSegmentation])
+def test_a_closed_pipeline_says_so(kind: Any) -> None:
+    with kind() as pipeline:
+        pass
+    with pytest.raises(UsageError, match=f"this {kind.__name__} was closed"):
+        next(iter(pipeline.stream([_frame(0)])))
