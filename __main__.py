@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cli.main(arguments, prog_name="pocketgraph", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort) as error:
-        _say(str(error.__cause__ or error) or "interrupted; no output was written")  # click makes Abort of Ctrl-C
+        _say(str(error.__cause__ or error) or "interrupted")  # click makes Abort of Ctrl-C
         return INTERRUPTED
     except BrokenPipeError:
         # the reader (a pager, head) has had enough: let the interpreter's own flush at exit go nowhere

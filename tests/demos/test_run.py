@@ -23,7 +23,7 @@ from pocketgraph.__main__ import main
 from pocketgraph.demos import pipeline_options, running
 from pocketgraph.demos.outputs import CODECS, JsonLines, Kept, RecordFile, VideoFile
 from pocketgraph.demos.pipelines import PIPELINES, Kind, Pipeline, Settings, parts_in, people
-from pocketgraph.demos.running import Job, Signals, run_job
+from pocketgraph.demos.running import Ended, Job, Signals, run_job
 from pocketgraph.demos.session import Session
 from pocketgraph.graphs import HolisticResult, Timed
 from pocketgraph.graphs.streaming import Streaming, size_of
@@ -309,6 +309,13 @@ def test_nothing_of_a_run_without_frames_replaces_a_file(tmp_path: Path, monkeyp
         run_job(Job("face_detection", "0", tmp_path / "out.mp4", str(tmp_path / "out.jsonl"), tmp_path / "a.pgrec"))
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
     assert (tmp_path / "out.jsonl").read_text() == "mine"
+
+
+def test_ctrl_c_speaks_of_files_only_where_there_are_some() -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after 3 frames$"):
+        Ended(signal=signal.SIGINT, frames=3).leave()
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after 3 frames; what was written is kept$"):
+        Ended(signal=signal.SIGINT, frames=3, files=["a.mp4"]).leave()
 
 
 @pytest.mark.usefixtures("fake")
