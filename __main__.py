@@ -65,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     # wherever it stands on the line: after a failure people add it at the end
     arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]
+    if not debug:  # before OpenCV is loaded: what it and FFmpeg say is said better by our own messages
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, _terminated)
     try:

@@ -276,6 +276,17 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(monkeypatch: pytest.Monke
         run_job(Job("face_detection", str(video), trace=tmp_path / "trace.json"))
 
 
+@pytest.mark.zoo
+def test_a_damaged_video_is_told_in_one_line(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "in.mp4").read_bytes()
+    (tmp_path / "in.mp4").write_bytes(data[: len(data) // 2])
+    command = [sys.executable, "-m", "pocketgraph", "run", "face_detection", "--input", "in.mp4"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("pocketgraph: in.mp4 cannot be opened as a video")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 @pytest.mark.usefixtures("fake")
 def test_a_camera_that_stays_away_ends_the_run_with_what_was_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
