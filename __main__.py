@@ -65,12 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     # wherever it stands on the line: after a failure people add it at the end
     arguments = ["--debug"] * debug + [argument for argument in arguments if argument != "--debug"]
+    if not debug:  # before OpenCV is loaded: what it and FFmpeg say is said better by our own messages
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         cli.main(arguments, prog_name="pocketgraph", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort) as error:
-        _say(str(error.__cause__ or error) or "interrupted; no output was written")  # click makes Abort of Ctrl-C
+        _say(str(error.__cause__ or error) or "interrupted")  # click makes Abort of Ctrl-C
         return INTERRUPTED
     except BrokenPipeError:
         # the reader (a pager, head) has had enough: let the interpreter's own flush at exit go nowhere

@@ -73,6 +73,8 @@ def show(name: str, output: Path | None, expanded: bool) -> None:
     if output is None:
         click.echo(to_text(config), nl=False)
         return
+    if output.suffix.lower() != ".svg":
+        raise click.UsageError(f"a drawing is written as .svg, not as {output.suffix or output.name!r}")
     write_atomically(output, draw(config))
     click.echo(f"{output}: {len(config.node)} nodes")
 
@@ -149,6 +151,9 @@ def run(
         running = stack.enter_context(CalculatorGraph(file, threads=threads, profile=True))
         files = _pairs(inputs) | ({} if single is None else {_only_input(running): single})
         sources = {stream: source_of(running, stream, path) for stream, path in files.items()}
+        unfed = [stream for stream in running.input_names() if stream not in sources]
+        if unfed:
+            raise click.UsageError(f"nothing goes into {', '.join(unfed)}: give --input-stream NAME=FILE for each")
         lines = None if json_file is None else stack.enter_context(staging.temporary(json_file).open("w"))
         lock = Lock()
 

@@ -51,17 +51,19 @@ class Job:
 
 @dataclass
 class Ended:
-    """How a run came to its end: lines that say what came of it, and the signal that ended it."""
+    """How a run came to its end: lines that say what came of it, the signal that ended it, the files there are."""
 
     lines: list[str] = field(default_factory=list)
     signal: int | None = None
     frames: int = 0
+    files: list[str] = field(default_factory=list)
 
     def leave(self) -> NoReturn:
         """End the command as the signal asks for."""
         if self.signal == signal.SIGTERM:
             sys.exit(128 + signal.SIGTERM)
-        raise KeyboardInterrupt(f"interrupted after {self.frames} frames; what was written is kept")
+        kept = "; what was written is kept" if self.files else ""
+        raise KeyboardInterrupt(f"interrupted after {self.frames} frames{kept}")
 
 
 class Signals:
@@ -163,7 +165,8 @@ def run_job(job: Job, progress: Progress = lambda *_: None, say: Callable[[str],
                 with writing(job.trace):
                     session.write_trace(kept.temporary(job.trace))
                 kept.use(job.trace)
-        ended.lines = [*session.summary(), *_left_out(frames), *sinks.files()]
+        ended.files = sinks.files()
+        ended.lines = [*session.summary(), *_left_out(frames), *(f"  {file}" for file in ended.files)]
     ended.signal = signals.got
     return ended
 
@@ -242,6 +245,6 @@ class _Sinks:
         return "q" in keys
 
     def files(self) -> list[str]:
-        """What was written, one a line."""
+        """The names of what was written."""
         names = (self._job.output, self._job.json_file, self._job.record, self._job.trace)
-        return [f"  {name}" for name in names if name not in (None, "-")]
+        return [str(name) for name in names if name not in (None, "-")]

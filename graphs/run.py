@@ -3,7 +3,7 @@
     from pocketgraph.graphs import load_graph, run_frames
 
     with load_graph("hands") as graph:
-        for result in run_frames(graph, frames):
+        for result in run_frames(graph, "clip.mp4"):
             print(result["hand_landmarks"])
 
 A graph of your own, a changed copy of one of these for instance, runs alike: `load_graph("my_hands.pbtxt")`.
@@ -11,19 +11,20 @@ A graph of your own, a changed copy of one of these for instance, runs alike: `l
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pocketgraph.graphs.streaming import Video
 from pocketgraph.models.errors import UsageError
 from pocketgraph.runtime.calculators.vision import Inference
 from pocketgraph.runtime.graph import CalculatorGraph, read_graph, set_options
 from pocketgraph.runtime.graph.registry import find_calculator
 from pocketgraph.runtime.graph.subgraphs import expand, node_names
 from pocketgraph.runtime.model import DelegateName
-from pocketgraph.runtime.vision.frames import FRAME_US
-from pocketgraph.runtime.vision.image_to_tensor import Image
+from pocketgraph.runtime.vision.frames import FRAME_US, read_frames
 
 FOLDER = Path(__file__).parent
 
@@ -74,7 +75,7 @@ def refuse_unknown(graph: CalculatorGraph, side_packets: Mapping[str, Any]) -> N
 
 def run_frames(
     graph: CalculatorGraph,
-    frames: Iterable[Image],
+    frames: Video,
     side_packets: Mapping[str, Any] | None = None,
     *,
     interval_us: int = FRAME_US,
@@ -82,9 +83,10 @@ def run_frames(
 ) -> Iterator[dict[str, Any]]:
     """What a graph makes of each frame: its outputs by name, None where there is none. Starts and ends a run.
 
-    The graph has one input stream. Frames count as `interval_us` apart and must not change while they are worked on.
-    `ahead` more are worked on while one is waited for: what follows from the last frame waits for it, the rest runs
-    beside. A graph that drops frames (FlowLimiter) gives None for them.
+    The graph has one input stream. `frames` are RGB frames, pairs of a timestamp in microseconds and a frame, or a
+    path, a URL or the number of a camera; where no time is told, they count as `interval_us` apart. They must not
+    change while they are worked on. `ahead` more are worked on while one is waited for: what follows from the last
+    frame waits for it, the rest runs beside. A graph that drops frames (FlowLimiter) gives None for them.
     """
     inputs = graph.input_names()
     if len(inputs) != 1:
@@ -109,9 +111,11 @@ def run_frames(
 
     try:
         graph.start(side_packets)
-        for number, frame in enumerate(frames, 1):
-            graph.add(inputs[0], frame, number * interval_us)
-            waiting.append(number * interval_us)
+        source: Iterable[Any] = read_frames(frames) if isinstance(frames, (str, os.PathLike, int)) else frames
+        for number, item in enumerate(source, 1):
+            time, frame = item if isinstance(item, tuple) else (number * interval_us, item)
+            graph.add(inputs[0], frame, time)
+            waiting.append(time)
             if len(waiting) > ahead:
                 yield results()
         graph.close_inputs()

@@ -20,6 +20,7 @@ from pocketgraph.runtime.bench.client import Worker
 from pocketgraph.runtime.bench.engines import engine_named, obstacle
 from pocketgraph.runtime.bench.ratios import ratio, spread
 from pocketgraph.runtime.machine import describe_machine
+from pocketgraph.runtime.vision.frames import read_frames
 
 FORMAT = "pocketgraph bench graph 1"
 PIPELINES = ("holistic", "pose", "hands", "face_mesh")
@@ -89,12 +90,14 @@ def run_graph_bench(
 ) -> GraphResult:
     """Run `pipeline` in `engines` (of pocketgraph, mediapipe) over `frames` frames of `video`, `rounds` times.
 
-    Raises `UsageError` where something cannot be run, `EngineError` where a process fails.
+    Raises `UsageError` where something cannot be run, `FormatError` where `video` cannot be decoded, `EngineError`
+    where a process fails.
     """
     if not engines or not set(engines) <= {"pocketgraph", BASELINE}:
         raise UsageError(f"engines of pipelines are pocketgraph and {BASELINE}, got {', '.join(engines) or 'none'}")
     if pipeline not in PIPELINES:
         raise UsageError(f"no pipeline {pipeline!r} to measure; there are {', '.join(PIPELINES)}")
+    next(read_frames(video))
     with ExitStack() as stack:
         workers = {name: stack.enter_context(Worker(_command(name), name=name, timeout=timeout)) for name in engines}
         rows: list[tuple[Worker, Row]] = []

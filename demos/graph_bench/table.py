@@ -27,15 +27,15 @@ def print_graph_result(result: GraphResult, files: Sequence[str] = ()) -> None:
         if row.stages:
             console.print(_stages(row))
     settings, machine = result.settings, result.machine
-    versions = "; ".join(", ".join(f"{k} {v}" for k, v in found.items()) for found in result.versions.values())
-    console.print(
-        f"[dim]{settings['rounds']} rounds in turns, {settings['threads']} threads and processors each, delegate"
-        f" {settings['delegate']}; ms: of a frame, median of rounds; p50, p95: latency from handing over a frame to its"
-        f" result, ms; MB: peak memory beyond before loading;"
-        f" intervals of 95 %; {machine['processor']}, {machine['cores']} cores, {' '.join(machine['flags'])}, load"
-        f" {machine['load']}; {versions}[/dim]",
-        soft_wrap=True,
-    )
+    for line in (
+        f"{settings['rounds']} rounds in turns, {settings['threads']} threads and processors each",
+        f"delegate {settings['delegate']}",
+        "ms: of a frame, median of rounds, intervals of 95 %; p50, p95: ms from handing over a frame to its result",
+        "MB: peak memory beyond before loading",
+        f"{machine['processor']}, {machine['cores']} cores, {' '.join(machine['flags'])}, load {machine['load']}",
+        *(", ".join(f"{name} {version}" for name, version in found.items()) for found in result.versions.values()),
+    ):
+        console.print(line, style="dim", markup=False, soft_wrap=True)
     for file in files:
         console.print(f"  {escape(file)}", soft_wrap=True)
 

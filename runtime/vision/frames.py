@@ -13,6 +13,7 @@ import numpy as np
 
 from pocketgraph.models.errors import FormatError, UsageError
 from pocketgraph.runtime.vision.image_to_tensor import Image
+from pocketgraph.runtime.vision.picture_size import MOST_PIXELS, claimed_pixels
 
 _log = logging.getLogger(__name__)
 FRAME_US = 33_333
@@ -100,6 +101,9 @@ def _check_file(path: Path) -> None:
 
 
 def _picture(name: str) -> Image:
+    claimed = claimed_pixels(Path(name).read_bytes())
+    if claimed > MOST_PIXELS:
+        raise FormatError(f"the picture {name} cannot be decoded: it claims {claimed} pixels")
     try:
         pixels = cv2.imread(name, cv2.IMREAD_COLOR)
     except cv2.error as error:

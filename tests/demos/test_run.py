@@ -23,7 +23,7 @@ from pocketgraph.__main__ import main
 from pocketgraph.demos import pipeline_options, running
 from pocketgraph.demos.outputs import CODECS, JsonLines, Kept, RecordFile, VideoFile
 from pocketgraph.demos.pipelines import PIPELINES, Kind, Pipeline, Settings, parts_in, people
-from pocketgraph.demos.running import Job, Signals, run_job
+from pocketgraph.demos.running import Ended, Job, Signals, run_job
 from pocketgraph.demos.session import Session
 from pocketgraph.graphs import HolisticResult, Timed
 from pocketgraph.graphs.streaming import Streaming, size_of
@@ -276,6 +276,17 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(monkeypatch: pytest.Monke
         run_job(Job("face_detection", str(video), trace=tmp_path / "trace.json"))
 
 
+@pytest.mark.zoo
+def test_a_damaged_video_is_told_in_one_line(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "in.mp4").read_bytes()
+    (tmp_path / "in.mp4").write_bytes(data[: len(data) // 2])
+    command = [sys.executable, "-m", "pocketgraph", "run", "face_detection", "--input", "in.mp4"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("pocketgraph: in.mp4 cannot be opened as a video")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 @pytest.mark.usefixtures("fake")
 def test_a_camera_that_stays_away_ends_the_run_with_what_was_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -309,6 +320,13 @@ def test_nothing_of_a_run_without_frames_replaces_a_file(tmp_path: Path, monkeyp
         run_job(Job("face_detection", "0", tmp_path / "out.mp4", str(tmp_path / "out.jsonl"), tmp_path / "a.pgrec"))
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
     assert (tmp_path / "out.jsonl").read_text() == "mine"
+
+
+def test_ctrl_c_speaks_of_files_only_where_there_are_some() -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after 3 frames$"):
+        Ended(signal=signal.SIGINT, frames=3).leave()
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after 3 frames; what was written is kept$"):
+        Ended(signal=signal.SIGINT, frames=3, files=["a.mp4"]).leave()
 
 
 @pytest.mark.usefixtures("fake")

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -472,6 +473,22 @@ def test_a_graph_runs_over_many_frames_again_and_again(threads: int) -> None:
         for ahead in (0, 3):
             found = list(run_frames(graph, [True, False] * 75, ahead=ahead))  # type: ignore[list-item]
             assert found == [{"all": True, "odd": None}, {"all": False, "odd": False}] * 75
+
+
+def test_frames_may_come_from_a_file_and_with_their_times(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), 9, np.uint8))
+    text = 'input_stream: "in" output_stream: "out" '
+    text += 'node { calculator: "PassThroughCalculator" input_stream: "in" output_stream: "out" }'
+    graph = CalculatorGraph(text, threads=0)
+    (found,) = run_frames(graph, tmp_path / "a.png")
+    np.testing.assert_array_equal(found["out"], np.full((4, 4, 3), 9))
+    times: list[int] = []
+    graph.observe("out", lambda packet: times.append(int(packet.timestamp)))
+    picture = np.zeros((4, 4, 3), np.uint8)
+    assert len(list(run_frames(graph, [(5, picture), (70, picture)]))) == 2
+    assert times == [5, 70]
+    with pytest.raises(UsageError, match="there is no file"):
+        list(run_frames(graph, "none.mp4"))
 
 
 def test_an_error_at_the_start_is_told_and_survived() -> None:

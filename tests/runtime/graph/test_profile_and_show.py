@@ -127,6 +127,8 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["graph", "show", str(file), "-o", str(tmp_path / "graph.svg")]) == 0
     assert "4 nodes" in capsys.readouterr().out
     ET.parse(tmp_path / "graph.svg")  # noqa: S314 - our own
+    assert main(["graph", "show", str(file), "-o", str(tmp_path / "graph.png")]) == 2
+    assert not (tmp_path / "graph.png").exists()
     assert main(["graph", "show", str(file), "--expand"]) == 0
     assert parse_text(capsys.readouterr().out) == parse_text(TEXT)
     assert main(["graph", "check", str(file)]) == 0

@@ -318,6 +318,13 @@ def test_an_input_given_twice_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "'in' is given twice: a.mp4 and b.mp4" in capsys.readouterr().err
 
 
+def test_inputs_that_nothing_goes_into_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = tmp_path / "g.pbtxt"
+    graph.write_text(PASSING)
+    assert main(["graph", "run", str(graph)]) == 2
+    assert "nothing goes into in: give --input-stream" in capsys.readouterr().err
+
+
 def test_what_was_recorded_until_a_graph_failed_is_kept(tmp_path: Path) -> None:
     graph, old, new = tmp_path / "g.pbtxt", tmp_path / "a.pgrec", tmp_path / "b.pgrec"
     graph.write_text(PASSING)

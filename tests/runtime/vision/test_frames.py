@@ -65,13 +65,14 @@ def test_a_picture_is_one_frame(tmp_path: Path) -> None:
     np.testing.assert_array_equal(only[1], np.full((5, 7, 3), (200, 0, 0)))
 
 
-def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sides", [(100_000, 100_000), (1 << 15, 1 << 15)], ids=["too large for OpenCV", "4 GB"])
+def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path: Path, sides: tuple[int, int]) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
     data = bytearray((tmp_path / "a.png").read_bytes())
-    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[16:24] = struct.pack(">II", *sides)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(FormatError, match="cannot be decoded"):
+    with pytest.raises(FormatError, match=f"cannot be decoded: it claims {sides[0] * sides[1]} pixels"):
         next(read_frames(tmp_path / "a.png"))
 
 
