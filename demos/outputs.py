@@ -172,11 +172,11 @@ class RecordFile:
         with writing(file):
             self._recorder = Recorder(kept.temporary(file), about)
 
-    def write(self, seen: Timed[Any]) -> None:
+    def write(self, seen: Timed[Any], record: str) -> None:
         """Append a frame."""
         with writing(self._file):
             self._recorder.write("image", Packet(seen.image, seen.timestamp_us))
-            self._recorder.write("record", Packet(seen.to_json(), seen.timestamp_us))
+            self._recorder.write("record", Packet(record, seen.timestamp_us))
         self._kept.use(self._file)
 
     def close(self) -> None:

@@ -135,6 +135,14 @@ def test_a_folder_gives_a_folder_each_picture_on_its_own(tmp_path: Path, fake: t
     assert made[0].settings.static
 
 
+@pytest.mark.zoo
+def test_a_recorded_folder_is_replayed_bit_for_bit(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((60, 80, 3), 99, np.uint8))
+    run = ["run", "face_detection", "--delegate", "litert", "--input", str(tmp_path)]
+    assert main([*run, "--record", str(tmp_path / "a.pgrec"), "--json", str(tmp_path / "a.jsonl")]) == 0
+    assert main(["replay", str(tmp_path / "a.pgrec")]) == 0
+
+
 @pytest.mark.usefixtures("fake")
 def test_lines_go_to_standard_output_and_the_rest_to_standard_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -267,7 +275,7 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(monkeypatch: pytest.Monke
             lines.close()
         record = RecordFile(Path("out.pgrec"), kept, {})
         with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
-            record.write(seen)
+            record.write(seen, "{}")
         with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
             record.close()
     video = write_video(tmp_path / "in.mp4", 2)
