@@ -358,6 +358,19 @@ def test_ctrl_c_while_files_are_finished_loses_none(tmp_path: Path, monkeypatch:
     assert len(lines_of(tmp_path / "out.jsonl")) == 12
 
 
+def test_a_file_that_cannot_be_put_in_place_costs_no_other(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("a", "b", "c"))
+    kept = Kept([first, second, third])
+    for file in (first, second, third):
+        kept.temporary(file).write_text("new")
+        kept.use(file)
+    kept.temporary(second).unlink()
+    with pytest.raises(UsageError, match=f"cannot write {second}"), kept:
+        pass
+    assert (first.read_text(), third.read_text()) == ("new", "new")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "c"]
+
+
 def test_ctrl_c_before_the_first_frame_and_a_second_one_end_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), Signals():
         signal.raise_signal(signal.SIGINT)
