@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -52,10 +52,11 @@ class Kept:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file, staging in self._staging.items():
-            with staging:
+        with ExitStack() as every:  # one that cannot be put in place costs none of the others
+            for file, staging in self._staging.items():
+                every.enter_context(staging)
                 if file in self._used:
-                    staging.commit()
+                    every.callback(staging.commit)
 
 
 @contextmanager
@@ -172,11 +173,11 @@ class RecordFile:
         with writing(file):
             self._recorder = Recorder(kept.temporary(file), about)
 
-    def write(self, seen: Timed[Any]) -> None:
+    def write(self, seen: Timed[Any], record: str) -> None:
         """Append a frame."""
         with writing(self._file):
             self._recorder.write("image", Packet(seen.image, seen.timestamp_us))
-            self._recorder.write("record", Packet(seen.to_json(), seen.timestamp_us))
+            self._recorder.write("record", Packet(record, seen.timestamp_us))
         self._kept.use(self._file)
 
     def close(self) -> None:

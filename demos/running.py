@@ -221,12 +221,14 @@ class _Sinks:
 
     def take(self, session: Session, seen: Timed[Any]) -> bool:
         """Hand a frame on; returns whether the user has had enough."""
-        if self.lines is not None:
-            folder = self._frames if isinstance(self._frames, Folder) else None
-            name = None if folder is None else folder.picture_at(seen.timestamp_us).name
+        record = seen.to_json() if self.lines is not None or self.recorder is not None else ""
+        if self.lines is not None and isinstance(self._frames, Folder):
+            name = self._frames.picture_at(seen.timestamp_us).name
             self.lines.write(replace(seen, source=name).to_json())
+        elif self.lines is not None:
+            self.lines.write(record)
         if self.recorder is not None:
-            self.recorder.write(seen)
+            self.recorder.write(seen, record)
         if self.pictures is None and self.window is None:
             return False
         assert seen.image is not None

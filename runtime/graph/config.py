@@ -40,7 +40,7 @@ def parse_text(text: str, where: str = "the graph") -> Any:
         text_format.Parse(unread.set_aside(text), config, descriptor_pool=POOL)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError, FormatError) as error:
         message = str(error) if not isinstance(error, RecursionError) else "messages are nested too deeply"
-        raise FormatError(f"{where} is not a CalculatorGraphConfig in text format: {message}") from error
+        raise FormatError(f"{where} cannot be read as a graph, a CalculatorGraphConfig as text: {message}") from error
     try:
         unread.field_to_unknown(config)
     except DecodeError as error:

@@ -38,7 +38,7 @@ def served(*arguments: str) -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-        assert "frames" in out
+        assert "frame" in out
         assert not err
     finally:
         process.kill()
@@ -47,7 +47,7 @@ def served(*arguments: str) -> Iterator[str]:
 
 def visit(tmp_path: Path, url: str, **wishes: Any) -> dict[str, Any]:
     spec = {"chromium": shutil.which("chromium"), "url": url, "camera": None, "frames": 5, "width": 1100, "height": 800,
-            "toggle": None, "screenshot": None} | wishes  # fmt: skip
+            "toggle": None, "message": False, "screenshot": None} | wishes  # fmt: skip
     file = tmp_path / "spec.json"
     file.write_text(json.dumps(spec))
     done = subprocess.run(["node", DRIVER, file], capture_output=True, text=True, check=False, timeout=180)
@@ -111,6 +111,12 @@ def test_several_people_have_their_colours_and_the_background_is_darkened(tmp_pa
     assert seen["painted"]["left"] > 1000  # the colour of number 0
     assert seen["dark"] > 0.2
     assert seen["errors"] == []
+
+
+def test_a_browser_without_a_camera_says_so(tmp_path: Path) -> None:
+    with served("face_detection") as url:
+        seen = visit(tmp_path, url, frames=0, message=True)
+    assert seen["message"].startswith("The browser found no camera: plug one in"), seen["message"]
 
 
 def test_the_servers_camera_is_shown_as_a_stream(tmp_path: Path, shared_data: Path) -> None:

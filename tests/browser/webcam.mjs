@@ -3,9 +3,9 @@
 //   node webcam.mjs SPEC.json
 //
 // SPEC: {chromium, url, camera: file for Chromium's fake camera or null, frames, width, height, toggle: part or null,
-// screenshot}. Waits until the page has drawn `frames`, then prints one JSON object: {frames, record, rate, pressed,
-// painted, dark, message, errors, wide}. `painted` counts the pixels of the canvas in each of the overlay's colours,
-// `dark` is the share of its pixels that are.
+// message: whether to wait for one, screenshot}. Waits until the page has drawn `frames`, then prints one JSON object:
+// {frames, record, rate, pressed, painted, dark, message, errors, wide}. `painted` counts the pixels of the canvas in
+// each of the overlay's colours, `dark` is the share of its pixels that are.
 
 import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
@@ -38,6 +38,7 @@ try {
   page.on('pageerror', (error) => errors.push(String(error)));
   await page.goto(spec.url, {timeout: 90000});
   await until(page, (frames) => window.frames_drawn >= frames, spec.frames, 90);
+  if (spec.message) await until(page, () => document.getElementById('message').textContent !== '', null, 30);
   if (spec.toggle) {
     await page.click(`button[data-part=${spec.toggle}]`);
     await until(page, (part) =>

@@ -135,6 +135,14 @@ def test_a_folder_gives_a_folder_each_picture_on_its_own(tmp_path: Path, fake: t
     assert made[0].settings.static
 
 
+@pytest.mark.zoo
+def test_a_recorded_folder_is_replayed_bit_for_bit(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((60, 80, 3), 99, np.uint8))
+    run = ["run", "face_detection", "--delegate", "litert", "--input", str(tmp_path)]
+    assert main([*run, "--record", str(tmp_path / "a.pgrec"), "--json", str(tmp_path / "a.jsonl")]) == 0
+    assert main(["replay", str(tmp_path / "a.pgrec")]) == 0
+
+
 @pytest.mark.usefixtures("fake")
 def test_lines_go_to_standard_output_and_the_rest_to_standard_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -267,7 +275,7 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(monkeypatch: pytest.Monke
             lines.close()
         record = RecordFile(Path("out.pgrec"), kept, {})
         with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
-            record.write(seen)
+            record.write(seen, "{}")
         with pytest.raises(UsageError, match=r"cannot write out.pgrec: No space left"):
             record.close()
     video = write_video(tmp_path / "in.mp4", 2)
@@ -348,6 +356,19 @@ def test_ctrl_c_while_files_are_finished_loses_none(tmp_path: Path, monkeypatch:
     assert ended.signal == signal.SIGINT
     assert facts(tmp_path / "out.mp4")[0] == 12
     assert len(lines_of(tmp_path / "out.jsonl")) == 12
+
+
+def test_a_file_that_cannot_be_put_in_place_costs_no_other(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("a", "b", "c"))
+    kept = Kept([first, second, third])
+    for file in (first, second, third):
+        kept.temporary(file).write_text("new")
+        kept.use(file)
+    kept.temporary(second).unlink()
+    with pytest.raises(UsageError, match=f"cannot write {second}"), kept:
+        pass
+    assert (first.read_text(), third.read_text()) == ("new", "new")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "c"]
 
 
 def test_ctrl_c_before_the_first_frame_and_a_second_one_end_at_once() -> None:

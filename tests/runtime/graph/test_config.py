@@ -134,7 +134,7 @@ def test_files_by_suffix(tmp_path: Path, suffix: str) -> None:
     ],
 )
 def test_damaged_text(text: str) -> None:
-    with pytest.raises(FormatError, match=r"the graph is not a CalculatorGraphConfig in text format"):
+    with pytest.raises(FormatError, match=r"the graph cannot be read as a graph"):
         parse_text(text)
 
 
