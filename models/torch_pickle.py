@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -126,13 +127,15 @@ class _Reader:
         """The next pickle as plain values, `_View`s for tensors."""
         machine = _Machine(self._storage)
         try:
-            for opcode, argument, _ in pickletools.genops(self._file):
-                self._steps += 1
-                if self._steps > _MAX_STEPS:
-                    raise FormatError(f"PyTorch weights: over {_MAX_STEPS} pickle opcodes, expected a state dict")
-                machine.step(opcode.name, argument)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", DeprecationWarning)  # an escape that no writer makes
+                for opcode, argument, _ in pickletools.genops(self._file):
+                    self._steps += 1
+                    if self._steps > _MAX_STEPS:
+                        raise FormatError(f"PyTorch weights: over {_MAX_STEPS} pickle opcodes, expected a state dict")
+                    machine.step(opcode.name, argument)
             return machine.stack.pop()
-        except (ValueError, IndexError, OverflowError) as error:
+        except (ValueError, IndexError, OverflowError, DeprecationWarning) as error:
             raise FormatError(f"PyTorch weights: damaged pickle before byte {self._file.tell()}: {error}") from error
 
     def _storage(self, identity: Any) -> _Storage:

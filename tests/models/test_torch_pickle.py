@@ -9,7 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pocketgraph.models.errors import FormatError, PocketgraphError, UnsupportedError
@@ -177,6 +177,7 @@ def test_a_truncated_file_is_a_format_error(length: int) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+@example([(149, ord("\\"))])  # a name with an escape that there is not
 def test_damaged_files_give_arrays_or_a_clear_error(changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(SOUND)
     for place, value in changes:
