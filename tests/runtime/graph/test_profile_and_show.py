@@ -146,7 +146,7 @@ def test_check_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "unknown: Nowhere" in capsys.readouterr().out
     file.write_text("node {")
     assert main(["graph", "check", str(file)]) == 2
-    assert "not a CalculatorGraphConfig" in capsys.readouterr().err
+    assert "cannot be read as a graph" in capsys.readouterr().err
 
 
 def test_the_public_names_are_there_and_ours() -> None:
